@@ -1,0 +1,1 @@
+//! Tokens, keys and claims: who a client is.

@@ -1,0 +1,1 @@
+//! The window of transactions that clients can resume from.

@@ -1,0 +1,1 @@
+//! Conflict resolution: tags, observed-remove rows, last-writer-wins columns.

@@ -1,0 +1,1 @@
+//! Postgres: connections, installation, the replication stream, snapshots and the writer.

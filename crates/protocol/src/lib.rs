@@ -1,0 +1,1 @@
+//! The Satellite protocol: messages, frames, the row codec and stream positions.

@@ -1,0 +1,1 @@
+//! The service: HTTP, WebSocket, routing, supervision and configuration.

@@ -1,0 +1,1 @@
+//! Shape definitions and membership: which rows a client is to have.

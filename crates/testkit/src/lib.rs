@@ -1,0 +1,1 @@
+//! Test equipment: private clusters, a scripted Satellite client, faults.
