@@ -1,1 +1,6 @@
-//! Test equipment: private clusters, a scripted Satellite client, faults.
+//! Test equipment: private Postgres databases, and a scripted Satellite client that checks the rules the real one insists on.
+
+mod database;
+
+pub use cluster::{Cluster, Options};
+pub use database::{Database, shared_cluster};
