@@ -6,11 +6,20 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 /// A row's values in table column order, as Postgres prints them (spec 03 §1), or NULL. Cheap to clone: two reference
 /// counts. Never printed: [`fmt::Debug`] shows the number of columns only, since values are the users' own.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Row {
     data: Bytes,
     spans: Arc<[Span]>,
 }
+
+/// Rows are equal if their values are, wherever those lie.
+impl PartialEq for Row {
+    fn eq(&self, other: &Row) -> bool {
+        self.len() == other.len() && self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Row {}
 
 /// Where a value lies in the row's buffer. NULL has the length `u32::MAX`.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -146,6 +155,15 @@ mod tests {
         #[expect(clippy::reversed_empty_ranges, reason = "that is what is tried")]
         let reversed = RowBuilder::point_into(data, [Some(3..2)]);
         assert!(reversed.is_none());
+    }
+
+    #[test]
+    fn equal_values_make_equal_rows() {
+        let data = Bytes::from_static(b"_a_a");
+        let first = RowBuilder::point_into(data.clone(), [Some(1..2), None]).unwrap();
+        let second = RowBuilder::point_into(data.clone(), [Some(3..4), None]).unwrap();
+        let other = RowBuilder::point_into(data, [Some(1..1), None]).unwrap();
+        assert!(first == second && first != other);
     }
 
     #[test]
