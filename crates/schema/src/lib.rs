@@ -1,9 +1,25 @@
 //! The service's own model of the synced tables: tables, columns and types; the catalogue snapshot it is read from;
 //! migrations; and the DDL that clients execute, in the SQLite and the Postgres dialect.
+//!
+//! The way of a change: Postgres records a [`Snapshot`] of a table in the migrating transaction, and
+//! [`from_snapshots`] compares it with the [`Schema`] before and makes the [`Migration`] that clients get and the
+//! schema after. Nothing is ever read from SQL that a user wrote (spec 04 §11).
 
+mod clients;
+mod ddl;
+mod dialect;
+mod identifier;
+mod migration;
 mod model;
+mod snapshot;
+mod types;
 
+pub use clients::OWNER_COLUMN;
+pub use dialect::{Dialect, UnknownDialect};
+pub use identifier::{is_plain_identifier, quote_postgres, quote_sqlite};
+pub use migration::{IncompatibleChange, SchemaChange, from_snapshots};
 pub use model::{
-    Column, ColumnType, EnumType, ForeignKey, ForeignKeyAction, Index, Migration, MigrationOp, Schema, Shadow, Statement,
-    StatementKind, Table,
+    Column, ColumnType, EnumType, ForeignKey, ForeignKeyAction, Index, Migration, MigrationOp, Schema,
+    Shadow, Statement, StatementKind, Table,
 };
+pub use snapshot::{EnumSnapshot, Snapshot, SnapshotError, parse};

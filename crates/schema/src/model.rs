@@ -1,6 +1,9 @@
 //! Tables, columns, types, and the migrations that change them.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use change::{RelationId, Xid};
 
@@ -10,6 +13,8 @@ pub struct Schema {
     /// The newest migration's version; `None` before the first.
     pub version: Option<String>,
     tables: BTreeMap<RelationId, Arc<Table>>,
+    enums: BTreeMap<String, Arc<EnumType>>,
+    index_names: BTreeSet<String>,
 }
 
 impl Schema {
@@ -35,6 +40,30 @@ impl Schema {
         self.tables.insert(table.id, table);
     }
 
+    /// An enumeration that clients have been told of, by its name in the model.
+    #[must_use]
+    pub fn enum_type(&self, name: &str) -> Option<&Arc<EnumType>> {
+        self.enums.get(name)
+    }
+
+    /// Puts an enumeration in, or another definition in its place; tables keep theirs.
+    pub(crate) fn insert_enum(&mut self, ty: Arc<EnumType>) {
+        self.enums.insert(ty.name.clone(), ty);
+    }
+
+    /// Notes that clients have an index of this name; `false` if they had already. They never lose one: dropping an
+    /// index is not told to them.
+    pub(crate) fn insert_index_name(&mut self, name: &str) -> bool {
+        self.index_names.insert(name.to_owned())
+    }
+
+    /// Whether SQLite, which compares names without regard to case, has a table or an index of this name.
+    pub(crate) fn sqlite_has_name(&self, name: &str) -> bool {
+        let on_clients = self.tables.values().filter(|t| t.held_back.is_none());
+        on_clients.into_iter().any(|t| t.name.eq_ignore_ascii_case(name))
+            || self.index_names.iter().any(|n| n.eq_ignore_ascii_case(name))
+    }
+
     /// Takes a table out.
     pub fn remove(&mut self, id: RelationId) -> Option<Arc<Table>> {
         self.tables.remove(&id)
@@ -56,7 +85,8 @@ pub struct Table {
     pub primary_key_name: String,
     /// Indexes into `columns`, in the order of the constraint; never empty.
     pub primary_key: Vec<usize>,
-    /// Foreign keys by name.
+    /// By name. In a [`Schema`] those are left out that clients can't have: to tables that are held back or not
+    /// synced, and those added to columns that clients had already.
     pub foreign_keys: Vec<ForeignKey>,
     /// Indexes that belong to no constraint, by name.
     pub indexes: Vec<Index>,

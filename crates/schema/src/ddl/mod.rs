@@ -1,0 +1,46 @@
+//! The statements that clients execute, in both dialects (spec 03 §8.3, §8.4).
+
+mod expression;
+mod index;
+mod kind;
+mod postgres;
+mod sqlite;
+
+pub(crate) use index::create_index;
+
+use crate::{Column, EnumType, ForeignKey, Statement, StatementKind, Table};
+
+/// `CREATE TABLE`. `deferred` says which foreign keys the Postgres text must leave out, since the table they refer to
+/// is made later.
+pub(crate) fn create_table(table: &Table, deferred: impl Fn(&ForeignKey) -> bool) -> Statement {
+    Statement {
+        kind: StatementKind::CreateTable,
+        sqlite: Some(sqlite::create_table(table)),
+        postgres: postgres::create_table(table, deferred),
+    }
+}
+
+/// `ALTER TABLE … ADD COLUMN`, with the foreign key that the column came with. NOT NULL is left out: the local table
+/// may have rows (spec 03 §8.3).
+pub(crate) fn add_column(table: &Table, column: &Column, foreign_key: Option<&ForeignKey>) -> Statement {
+    Statement {
+        kind: StatementKind::AlterAddColumn,
+        sqlite: Some(sqlite::add_column(table, column, foreign_key)),
+        postgres: postgres::add_column(table, column, foreign_key),
+    }
+}
+
+/// A foreign key that `CREATE TABLE` had to leave out. SQLite had it from the start. The protocol has no kind of its own
+/// for this; clients treat what is of kind `ALTER_ADD_COLUMN` as it must be: they run it and rebuild the triggers.
+pub(crate) fn add_foreign_key(table: &Table, foreign_key: &ForeignKey) -> Statement {
+    Statement {
+        kind: StatementKind::AlterAddColumn,
+        sqlite: None,
+        postgres: postgres::add_foreign_key(table, foreign_key),
+    }
+}
+
+/// `CREATE TYPE … AS ENUM` for Postgres.
+pub(crate) fn create_enum(ty: &EnumType) -> String {
+    postgres::create_enum(ty)
+}

@@ -1,0 +1,66 @@
+//! Tables and types for Postgres clients, as the catalogue functions would print them (spec 03 §8.2).
+
+use crate::{
+    Column, EnumType, ForeignKey, Table,
+    identifier::{quote_literal, quote_postgres},
+};
+
+/// Four spaces of indent, the primary key before the foreign keys, these by name. No `;` and no line break at the end.
+pub(super) fn create_table(table: &Table, deferred: impl Fn(&ForeignKey) -> bool) -> String {
+    let columns = table.columns.iter().map(|column| {
+        let not_null = if column.not_null { " NOT NULL" } else { "" };
+        format!("{}{not_null}", definition(column))
+    });
+    let key: Vec<String> = table
+        .primary_key
+        .iter()
+        .filter_map(|i| table.columns.get(*i))
+        .map(|c| quote_postgres(&c.name))
+        .collect();
+    let primary_key =
+        format!("CONSTRAINT {} PRIMARY KEY ({})", quote_postgres(&table.primary_key_name), key.join(", "));
+    let foreign_keys = table.foreign_keys.iter().filter(|fk| !deferred(fk)).map(constraint);
+    let definitions: Vec<String> = columns.chain([primary_key]).chain(foreign_keys).collect();
+    format!("CREATE TABLE {} (\n    {}\n)", quote_postgres(&table.name), definitions.join(",\n    "))
+}
+
+pub(super) fn add_column(table: &Table, column: &Column, foreign_key: Option<&ForeignKey>) -> String {
+    let inline = foreign_key.and_then(|fk| {
+        let prefix = format!("FOREIGN KEY ({}) ", quote_postgres(&column.name));
+        let references = fk.definition.strip_prefix(&prefix)?;
+        Some(format!(" CONSTRAINT {} {references}", quote_postgres(&fk.name)))
+    });
+    format!(
+        "ALTER TABLE {} ADD COLUMN {}{}",
+        quote_postgres(&table.name),
+        definition(column),
+        inline.unwrap_or_default()
+    )
+}
+
+pub(super) fn add_foreign_key(table: &Table, fk: &ForeignKey) -> String {
+    format!("ALTER TABLE {} ADD {}", quote_postgres(&table.name), constraint(fk))
+}
+
+pub(super) fn create_enum(ty: &EnumType) -> String {
+    let labels: Vec<String> = ty.labels.iter().map(|label| format!("\n {}", quote_literal(label))).collect();
+    format!("CREATE TYPE {} AS ENUM ({}\n)", enum_name(ty), labels.join(","))
+}
+
+fn definition(column: &Column) -> String {
+    let ty = column.ty.as_enum().map_or_else(|| column.sql_type.clone(), |ty| enum_name(ty));
+    let collation = column.collation.as_ref().map_or_else(String::new, |name| format!(" COLLATE {name}"));
+    format!("{} {ty}{collation}", quote_postgres(&column.name))
+}
+
+fn constraint(fk: &ForeignKey) -> String {
+    format!("CONSTRAINT {} {}", quote_postgres(&fk.name), fk.definition)
+}
+
+/// The model joins schema and name with a dot, which a bare name hardly ever has.
+fn enum_name(ty: &EnumType) -> String {
+    match ty.name.split_once('.') {
+        Some((schema, name)) => format!("{}.{}", quote_postgres(schema), quote_postgres(name)),
+        None => quote_postgres(&ty.name),
+    }
+}
