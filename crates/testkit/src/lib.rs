@@ -1,6 +1,10 @@
 //! Test equipment: private Postgres databases, and a scripted Satellite client that checks the rules the real one insists on.
 
 mod database;
+#[cfg(feature = "satellite")]
+pub mod satellite;
 
 pub use cluster::{Cluster, Options};
 pub use database::{Database, shared_cluster};
+#[cfg(feature = "satellite")]
+pub use satellite::{Satellite, unsigned_token};

@@ -1,1 +1,51 @@
-fn main() {}
+//! `cargo x …`: what CI runs, generators and benchmarks. Everything is started from anywhere inside the workspace.
+
+mod bench;
+mod proto;
+
+use std::path::Path;
+
+use clap::{Parser, Subcommand};
+
+/// The workspace's own tools.
+#[derive(Parser)]
+#[command(name = "cargo x")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+/// What there is to do.
+#[derive(Subcommand)]
+enum Task {
+    /// Generate the protocol's message types from the proto file.
+    Proto {
+        /// Change nothing; fail if the committed code differs.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Measure speed and memory of the release build beside their baselines, and write BENCHMARKS.md (about 5 minutes).
+    Bench(bench::Bench),
+    /// A WebSocket server that does nothing but broadcast: a baseline of `bench`.
+    #[command(hide = true)]
+    Broadcaster {
+        /// Bytes of each message.
+        size: usize,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    match Cli::parse().task {
+        Task::Proto { check } => proto::run(&workspace, check),
+        Task::Bench(what) => {
+            std::env::set_current_dir(&workspace)?;
+            runtime()?.block_on(bench::run(what))
+        }
+        Task::Broadcaster { size } => runtime()?.block_on(bench::broadcaster(size)),
+    }
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}

@@ -1,0 +1,69 @@
+//! `cargo x bench`: speed and memory of the release build, each number beside its baseline from the same run.
+
+mod baseline;
+mod clients;
+mod fan_out;
+mod initial;
+mod latency;
+mod memory;
+mod report;
+mod rig;
+mod stream;
+mod writes;
+
+use std::path::Path;
+
+use anyhow::Result;
+
+pub(crate) use baseline::broadcaster;
+use report::Report;
+use rig::Rig;
+
+/// Which measurements to make, by their names; all if there are none.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Bench {
+    /// Only these: start, stream, initial, writes, fan-out, memory, latency, connects.
+    only: Vec<String>,
+    /// Print the table without adding it to BENCHMARKS.md.
+    #[arg(long)]
+    dry: bool,
+}
+
+/// Runs the measurements and writes the report.
+pub(crate) async fn run(bench: Bench) -> Result<()> {
+    let mut report = Report::default();
+    let mut rig = Rig::new(Path::new("target/bench-service.log")).await?;
+    let wanted = |name: &str| bench.only.is_empty() || bench.only.iter().any(|only| only == name);
+    rig.start_service().await?;
+    if wanted("start") {
+        rig.stop_service()?;
+        let took = rig.start_service().await?;
+        report.row("cold start to ready on an existing database", format!("{took:.0?}"), "1 s at most", None);
+    }
+    if wanted("memory") {
+        memory::measure(&rig, &mut report).await?;
+    }
+    if wanted("latency") {
+        latency::measure(&rig, &mut report).await?;
+    }
+    if wanted("connects") {
+        clients::measure(&rig, &mut report).await?;
+    }
+    if wanted("stream") {
+        stream::measure(&rig, &mut report).await?;
+    }
+    if wanted("writes") {
+        writes::measure(&rig, &mut report).await?;
+    }
+    if wanted("fan-out") {
+        fan_out::measure(&rig, &mut report).await?;
+    }
+    if wanted("initial") {
+        initial::measure(&rig, &mut report).await?;
+    }
+    rig.stop_service()?;
+    if !bench.dry {
+        report.write(Path::new("BENCHMARKS.md"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,51 @@
+//! A stream of single-row transactions, from Postgres to one client.
+
+use std::time::Instant;
+
+use anyhow::Result;
+
+use super::{
+    baseline,
+    clients::{self, Tally},
+    report::Report,
+    rig::Rig,
+};
+
+const TRANSACTIONS: u64 = 20_000;
+const SLOT: &str = "bench_baseline";
+
+pub(super) async fn measure(rig: &Rig, report: &mut Report) -> Result<()> {
+    clients::make_table(rig, "stream").await?;
+    let admin = rig.connect().await?;
+    let mut client = clients::connect(rig, 1).await?;
+    clients::subscribe(&mut client, "stream").await?;
+    let slot = format!("SELECT pg_create_logical_replication_slot('{SLOT}', 'pgoutput')");
+    admin.batch_execute(&slot).await?;
+    // The service stands still while the transactions pile up, so that its own speed is measured and not Postgres'.
+    rig.pause_service()?;
+    admin
+        .batch_execute(&format!(
+            "SET synchronous_commit = off; DO $$ BEGIN FOR i IN 1..{TRANSACTIONS} LOOP \
+             INSERT INTO stream VALUES (i, 'content of row ' || i); COMMIT; END LOOP; END $$; RESET synchronous_commit"
+        ))
+        .await?;
+    admin.batch_execute("SELECT pg_logical_emit_message(true, 'bench', '')").await?;
+    let end: String = admin.query_one("SELECT pg_current_wal_lsn()::text", &[]).await?.get(0);
+    let started = Instant::now();
+    rig.resume_service()?;
+    let mut tally = Tally::default();
+    while tally.rows < TRANSACTIONS as usize {
+        tally.receive(&mut client).await?;
+    }
+    let rate = TRANSACTIONS as f64 / started.elapsed().as_secs_f64();
+    client.close().await;
+    let limit = baseline::pg_recvlogical(rig, SLOT, &end, TRANSACTIONS)?;
+    admin.batch_execute(&format!("SELECT pg_drop_replication_slot('{SLOT}')")).await?;
+    report.row(
+        "20,000 single-row transactions, decoded, journaled and sent to one client",
+        format!("{rate:.0} rows/s"),
+        format!("pg_recvlogical of the same: {limit:.0}/s"),
+        Some(rate / limit),
+    );
+    Ok(())
+}
