@@ -28,7 +28,10 @@ pub fn run(workspace: &Path, check: bool) -> anyhow::Result<()> {
     let output = workspace.join(OUTPUT);
     if check {
         let committed = fs::read_to_string(&output).with_context(|| format!("can't read {OUTPUT}"))?;
-        ensure!(committed == generated, "{OUTPUT} is not what {SOURCE} says: run `cargo x proto` and commit the result");
+        ensure!(
+            committed == generated,
+            "{OUTPUT} is not what {SOURCE} says: run `cargo x proto` and commit the result"
+        );
     } else {
         fs::write(&output, generated).with_context(|| format!("can't write {OUTPUT}"))?;
     }

@@ -1,0 +1,156 @@
+//! Relations as clients announce them: their own columns in their own order, found in the table by name (spec 03 §5.4).
+
+use std::sync::Arc;
+
+use change::RelationId;
+use schema::{Schema, Table};
+
+use super::rejection::RejectionReason;
+use crate::{
+    error::ErrorCode,
+    wire::{SatErrorResp, SatRelation},
+};
+
+/// A client's relation, bound to the table of its name. What the client says of types and keys is ignored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InboundRelation {
+    table: Arc<Table>,
+    columns: Vec<ClientColumn>,
+}
+
+/// A column of a client's relation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ClientColumn {
+    /// Its index in the table.
+    pub(super) index: usize,
+    /// What the client says; the table's own word counts as well.
+    pub(super) nullable: bool,
+}
+
+/// A relation does not fit the schema. Only names are shown, none of any row.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RelationRefused {
+    /// No table of that name is synced.
+    #[error("unknown table {schema}.{table}")]
+    UnknownTable {
+        /// Quoted.
+        schema: String,
+        /// Quoted.
+        table: String,
+    },
+    /// The table has no column of that name.
+    #[error("unknown column {column} of table {table}")]
+    UnknownColumn {
+        /// Quoted.
+        table: String,
+        /// Quoted.
+        column: String,
+    },
+    /// A column occurs twice.
+    #[error("column {column} of table {table} is announced twice")]
+    DuplicateColumn {
+        /// Quoted.
+        table: String,
+        /// Quoted.
+        column: String,
+    },
+    /// A column of the primary key is not among the columns.
+    #[error("primary key column {column} of table {table} is missing")]
+    MissingKey {
+        /// Quoted.
+        table: String,
+        /// Quoted.
+        column: String,
+    },
+    /// More than [`InboundRelation::MAX`].
+    #[error("more than {} relations announced", InboundRelation::MAX)]
+    TooMany,
+}
+
+impl RelationRefused {
+    /// The error that the client gets: `INVALID_REQUEST`. The close code after it is 1007 (spec 03 §6.3).
+    #[must_use]
+    pub fn response(&self) -> SatErrorResp {
+        SatErrorResp::new(ErrorCode::InvalidRequest, self.to_string())
+    }
+}
+
+impl InboundRelation {
+    /// Most relations that one connection may announce.
+    pub const MAX: usize = 10_000;
+
+    /// Finds the table and the columns.
+    ///
+    /// # Errors
+    /// [`RelationRefused`] names what does not fit. Tables that are held back from clients count as unknown.
+    pub fn bind(relation: &SatRelation, schema: &Schema) -> Result<InboundRelation, RelationRefused> {
+        let table = schema
+            .table_named(&relation.table_name)
+            .filter(|table| table.schema == relation.schema_name && table.held_back.is_none())
+            .ok_or_else(|| RelationRefused::UnknownTable {
+                schema: quote(&relation.schema_name),
+                table: quote(&relation.table_name),
+            })?;
+        let mut columns: Vec<ClientColumn> = Vec::with_capacity(table.columns.len());
+        for column in &relation.columns {
+            let names = || (quote(&table.name), quote(&column.name));
+            let index = table.columns.iter().position(|c| c.name == column.name).ok_or_else(|| {
+                let (table, column) = names();
+                RelationRefused::UnknownColumn { table, column }
+            })?;
+            if columns.iter().any(|known| known.index == index) {
+                let (table, column) = names();
+                return Err(RelationRefused::DuplicateColumn { table, column });
+            }
+            columns.push(ClientColumn { index, nullable: column.is_nullable });
+        }
+        let missing = table.primary_key.iter().find(|key| columns.iter().all(|column| column.index != **key));
+        if let Some(column) = missing.and_then(|key| table.columns.get(*key)) {
+            return Err(RelationRefused::MissingKey {
+                table: quote(&table.name),
+                column: quote(&column.name),
+            });
+        }
+        Ok(InboundRelation { table: table.clone(), columns })
+    }
+
+    /// The table.
+    #[must_use]
+    pub fn table(&self) -> &Arc<Table> {
+        &self.table
+    }
+
+    /// The table's id.
+    #[must_use]
+    pub fn id(&self) -> RelationId {
+        self.table.id
+    }
+
+    /// The columns in the client's order.
+    pub(super) fn columns(&self) -> &[ClientColumn] {
+        &self.columns
+    }
+
+    /// Makes sure that the table is the one of the schema of the moment, which may have got columns since.
+    pub(super) fn rebind(&mut self, schema: &Schema) -> Result<(), RejectionReason> {
+        let stale = || RejectionReason::StaleRelation(self.table.name.clone());
+        let table =
+            schema.table(self.table.id).filter(|table| table.held_back.is_none()).ok_or_else(stale)?;
+        if Arc::ptr_eq(table, &self.table) {
+            return Ok(());
+        }
+        let find = |column: &ClientColumn| {
+            let name = &self.table.columns.get(column.index)?.name;
+            let index = table.columns.iter().position(|c| c.name == *name)?;
+            Some(ClientColumn { index, ..*column })
+        };
+        let columns = self.columns.iter().map(find).collect::<Option<Vec<_>>>().ok_or_else(stale)?;
+        *self = InboundRelation { table: table.clone(), columns };
+        Ok(())
+    }
+}
+
+/// A name as a client gave it: in quotes, control characters escaped, cut after the longest that Postgres has.
+fn quote(name: &str) -> String {
+    format!("{:?}", name.chars().take(64).collect::<String>())
+}
