@@ -5,7 +5,13 @@
 //! together again by [`assemble`] as a net [`change::Transaction`]. Initial data is read by [`snapshot`]. Positions in the
 //! write-ahead log tie the two together (spec 06 §5.5).
 
+pub mod assemble;
+pub mod catalogue;
 pub mod connection;
+pub mod install;
+pub mod pgoutput;
 pub mod socket;
+pub mod tag_text;
 pub mod tls;
 pub mod url;
+pub mod writer;

@@ -44,7 +44,9 @@ BEGIN
         ALTER COLUMN query DROP NOT NULL,
         ADD COLUMN IF NOT EXISTS version text,
         ADD COLUMN IF NOT EXISTS recorded_at timestamptz NOT NULL DEFAULT transaction_timestamp(),
-        ADD COLUMN IF NOT EXISTS snapshot jsonb;
+        ADD COLUMN IF NOT EXISTS snapshot jsonb,
+        ADD COLUMN IF NOT EXISTS position pg_lsn NOT NULL DEFAULT '0/0';
+    ALTER TABLE electric.ddl_commands ALTER COLUMN position SET DEFAULT pg_current_wal_insert_lsn();
     ALTER TABLE electric.acknowledged_client_lsns ADD COLUMN IF NOT EXISTS ts bigint;
 
     -- What of schema `electric` is published from now on is put back, in its new form, after this.

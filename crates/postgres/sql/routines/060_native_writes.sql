@@ -4,7 +4,8 @@
 --
 -- * It never joins the shadow table: one INSERT … ON CONFLICT per statement finds each row's shadow by its key. The
 --   plan is then right for one row and for a million, although plpgsql keeps it for the session. For the same
---   reason the two transition tables of an UPDATE are never joined by nested loops.
+--   reason the two transition tables of an UPDATE are never joined by nested loops, and nothing is compiled (a plan
+--   made for many rows would be compiled again for each statement of one).
 -- * A native write has observed everything and always wins: its tag has the transaction's start, or the newest moment in
 --   the row's own tags where a client's clock was ahead, and no source, which sorts after every client.
 -- * The service's own statements are left out, for it writes the shadows itself. They are known by the session's setting
@@ -177,7 +178,7 @@ CREATE OR REPLACE PROCEDURE electric.install_native_triggers(relation oid)
             trigger_name := 'electric_native_' || event;
             EXECUTE format(
                 'CREATE OR REPLACE FUNCTION %s() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER'
-                ' SET search_path = pg_catalog, pg_temp SET enable_nestloop = off SET row_security = off %s AS %L',
+                ' SET search_path = pg_catalog, pg_temp SET enable_nestloop = off SET jit = off SET row_security = off %s AS %L',
                 function_name,
                 CASE WHEN event <> 'insert' THEN
                     'SET bytea_output = hex SET datestyle = ''ISO, DMY'' SET timezone = ''UTC'' SET extra_float_digits = 1'

@@ -29,8 +29,8 @@ CREATE OR REPLACE PROCEDURE electric.adopt_legacy_migrations()
             IF origin.version IS NULL THEN
                 CALL electric.capture(adopted.oid);
             ELSE
-                INSERT INTO electric.ddl_commands (txid, txts, version, recorded_at, snapshot)
-                    VALUES (origin.txid, origin.txts, origin.version, origin.recorded_at, electric.table_snapshot(adopted.oid));
+                INSERT INTO electric.ddl_commands (txid, txts, version, recorded_at, position, snapshot)
+                    VALUES (origin.txid, origin.txts, origin.version, origin.recorded_at, origin.position, electric.table_snapshot(adopted.oid));
             END IF;
         END LOOP;
     END

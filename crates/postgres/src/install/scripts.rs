@@ -1,0 +1,30 @@
+//! The SQL, in the order in which it runs.
+
+macro_rules! script {
+    ($folder:literal, $name:literal) => {
+        include_str!(concat!("../../sql/", $folder, "/", $name, ".sql"))
+    };
+}
+
+/// Opens the installation: one at a time, under a search path where nobody's objects can get in between.
+pub(super) const BEGIN: &str = include_str!("../../sql/begin.sql");
+
+/// Run once each: version, name, text.
+pub(super) const MIGRATIONS: &[(i64, &str, &str)] = &[
+    (20_260_701_000_000, "foundation", script!("migrations", "20260701000000_foundation")),
+    (20_260_701_000_100, "legacy", script!("migrations", "20260701000100_legacy")),
+];
+
+/// Run at every start: name, text.
+pub(super) const ROUTINES: &[(&str, &str)] = &[
+    ("identity", script!("routines", "010_identity")),
+    ("versions", script!("routines", "020_versions")),
+    ("checks", script!("routines", "030_checks")),
+    ("snapshot", script!("routines", "040_snapshot")),
+    ("shadow", script!("routines", "050_shadow")),
+    ("native writes", script!("routines", "060_native_writes")),
+    ("capture", script!("routines", "070_capture")),
+    ("electrify", script!("routines", "080_electrify")),
+    ("refresh", script!("routines", "085_refresh")),
+    ("interface", script!("routines", "090_interface")),
+];
