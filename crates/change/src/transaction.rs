@@ -55,7 +55,7 @@ pub enum RowChange {
 impl RowChange {
     /// The image before, if the row existed.
     #[must_use]
-    pub fn old(&self) -> Option<&Row> {
+    pub fn before(&self) -> Option<&Row> {
         match self {
             RowChange::Insert { .. } => None,
             RowChange::Update { old, .. } | RowChange::Delete { old } => Some(old),
@@ -64,7 +64,7 @@ impl RowChange {
 
     /// The image after, if the row still exists.
     #[must_use]
-    pub fn new(&self) -> Option<&Row> {
+    pub fn after(&self) -> Option<&Row> {
         match self {
             RowChange::Insert { new, .. } | RowChange::Update { new, .. } => Some(new),
             RowChange::Delete { .. } => None,
@@ -77,7 +77,7 @@ impl Transaction {
     #[must_use]
     pub fn weight(&self) -> usize {
         let row = |row: Option<&Row>| row.map_or(0, Row::weight);
-        let changes = self.changes.iter().map(|c| size_of::<Change>() + row(c.row.old()) + row(c.row.new()));
+        let changes = self.changes.iter().map(|c| size_of::<Change>() + row(c.row.before()) + row(c.row.after()));
         size_of::<Transaction>() + changes.sum::<usize>()
     }
 }

@@ -28,6 +28,12 @@ impl OpLog {
         &self.0
     }
 
+    /// How many operations it holds.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.ops().count()
+    }
+
     /// Takes the whole log apart, for peers that read what a server sends.
     ///
     /// # Errors

@@ -25,7 +25,14 @@ pub(crate) fn pg_recvlogical(rig: &Rig, slot: &str, end: &str, transactions: u64
     let status = rig
         .program("pg_recvlogical")?
         .args(["-d", DATABASE, "--slot", slot, "--start", "--endpos", end, "--no-loop", "-f", "/dev/null"])
-        .args(["-o", "proto_version=1", "-o", "publication_names=electric_publication", "-o", "messages=true"])
+        .args([
+            "-o",
+            "proto_version=1",
+            "-o",
+            "publication_names=electric_publication",
+            "-o",
+            "messages=true",
+        ])
         .stderr(Stdio::null())
         .status()?;
     ensure!(status.success(), "pg_recvlogical failed");
@@ -47,7 +54,18 @@ pub(crate) fn pgbench(rig: &Rig, script: &str, clients: u32, seconds: u32) -> Re
     file.write_all(script.as_bytes())?;
     let output = rig
         .program("pgbench")?
-        .args(["-n", "-M", "prepared", "-j", "2", "-c", &clients.to_string(), "-T", &seconds.to_string(), "-f"])
+        .args([
+            "-n",
+            "-M",
+            "prepared",
+            "-j",
+            "2",
+            "-c",
+            &clients.to_string(),
+            "-T",
+            &seconds.to_string(),
+            "-f",
+        ])
         .arg(file.path())
         .arg(DATABASE)
         .output()?;

@@ -13,7 +13,8 @@ pub(super) async fn measure(rig: &Rig, report: &mut Report) -> Result<()> {
         let table = format!("initial_{rows}");
         clients::make_table(rig, &table).await?;
         let admin = rig.connect().await?;
-        let fill = format!("INSERT INTO {table} SELECT i, 'content of row ' || i FROM generate_series(1, {rows}) i");
+        let fill =
+            format!("INSERT INTO {table} SELECT i, 'content of row ' || i FROM generate_series(1, {rows}) i");
         admin.batch_execute(&fill).await?;
         admin.batch_execute(&format!("VACUUM ANALYZE {table}, electric.shadow__public__{table}")).await?;
         let limit = baseline::copy_out(rig, &format!("SELECT id, content FROM {table}")).await?;
@@ -26,7 +27,7 @@ pub(super) async fn measure(rig: &Rig, report: &mut Report) -> Result<()> {
         loop {
             match client.socket().receive().await? {
                 // Counting operations is cheap and decoding them is not what is measured.
-                Incoming::Message(Message::OpLog(log)) => received += log.len()?,
+                Incoming::Message(Message::OpLog(log)) => received += log.count(),
                 Incoming::Message(Message::SubsDataEnd(_)) => break,
                 Incoming::Message(_) => {}
                 Incoming::Closed(closed) => bail!("the service closed: {closed:?}"),

@@ -22,7 +22,12 @@ pub(super) async fn measure(rig: &Rig, report: &mut Report) -> Result<()> {
     let subscribed = rig.memory()?.resident;
     let each = |kib: u64| kib.saturating_sub(before) as f64 / f64::from(CLIENTS);
     report.row("memory per connected client", format!("{:.1} KiB", each(connected)), "", None);
-    report.row("memory per subscribed client", format!("{:.1} KiB", each(subscribed)), "30 KiB at most", None);
+    report.row(
+        "memory per subscribed client",
+        format!("{:.1} KiB", each(subscribed)),
+        "30 KiB at most",
+        None,
+    );
     for client in all.into_iter().chain(first) {
         client.close().await;
     }

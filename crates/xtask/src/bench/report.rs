@@ -20,7 +20,13 @@ pub(crate) struct Report {
 
 impl Report {
     /// Adds a measurement: what it is, the result, its baseline in words, and their ratio where it means something.
-    pub(crate) fn row(&mut self, what: &str, result: impl ToString, baseline: impl ToString, ratio: Option<f64>) {
+    pub(crate) fn row(
+        &mut self,
+        what: &str,
+        result: impl ToString,
+        baseline: impl ToString,
+        ratio: Option<f64>,
+    ) {
         let ratio = ratio.map_or(String::new(), |ratio| format!("{ratio:.2}"));
         let row = format!("| {what} | {} | {} | {ratio} |", result.to_string(), baseline.to_string());
         println!("{row}");

@@ -39,7 +39,8 @@ pub(crate) struct Memory {
 impl Rig {
     /// Starts the cluster and makes the database; the service is not running yet.
     pub(crate) async fn new(log: &Path) -> Result<Rig> {
-        let settings = ["fsync = on", "shared_buffers = '256MB'", "max_wal_size = '4GB'", "wal_sender_timeout = 0"];
+        let settings =
+            ["fsync = on", "shared_buffers = '256MB'", "max_wal_size = '4GB'", "wal_sender_timeout = 0"];
         let options = Options { settings: settings.map(String::from).to_vec(), ..Options::default() };
         let cluster = tokio::task::spawn_blocking(move || Cluster::temporary(&options)).await??;
         let rig = Rig { cluster, service: None, log: log.to_path_buf(), port: free_port()? };
@@ -72,7 +73,11 @@ impl Rig {
             if let Some(status) = self.service.as_mut().and_then(|c| c.try_wait().ok().flatten()) {
                 bail!("the service ended ({status}): see {}", self.log.display());
             }
-            ensure!(Instant::now() < limit, "the service is not ready after a minute: see {}", self.log.display());
+            ensure!(
+                Instant::now() < limit,
+                "the service is not ready after a minute: see {}",
+                self.log.display()
+            );
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
         Ok(started.elapsed())
@@ -82,7 +87,9 @@ impl Rig {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let answer = async {
             let mut socket = tokio::net::TcpStream::connect(("127.0.0.1", self.port)).await?;
-            socket.write_all(b"GET /api/status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await?;
+            socket
+                .write_all(b"GET /api/status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+                .await?;
             let mut text = String::new();
             socket.read_to_string(&mut text).await?;
             std::io::Result::Ok(text)

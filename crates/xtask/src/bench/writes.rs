@@ -19,7 +19,11 @@ const EACH: usize = 1500;
 pub(super) async fn measure(rig: &Rig, report: &mut Report) -> Result<()> {
     clients::make_table(rig, "writes").await?;
     let admin = rig.connect().await?;
-    admin.batch_execute("DROP TABLE IF EXISTS plain; CREATE TABLE plain (id int8 PRIMARY KEY, content text NOT NULL)").await?;
+    admin
+        .batch_execute(
+            "DROP TABLE IF EXISTS plain; CREATE TABLE plain (id int8 PRIMARY KEY, content text NOT NULL)",
+        )
+        .await?;
     let script = "INSERT INTO plain VALUES ((random() * 1e18)::int8, 'content of a row of plain inserts')";
     let limit = baseline::pgbench(rig, script, CLIENTS, 5)?;
     let mut all = Vec::new();
