@@ -7,7 +7,9 @@
 use sqlparser::{
     ast::{CreateIndex, IndexColumn, IndexType, ObjectName, Statement as Sql},
     dialect::PostgreSqlDialect,
+    keywords::Keyword,
     parser::Parser,
+    tokenizer::{Token, Tokenizer},
 };
 
 use super::expression::{Position, Translator};
@@ -43,11 +45,27 @@ fn parse(definition: &str) -> Option<CreateIndex> {
     if definition.len() > MAX_DEFINITION {
         return None;
     }
-    let mut parser = Parser::new(&PostgreSqlDialect {}).try_with_sql(definition).ok()?;
+    let dialect = PostgreSqlDialect {};
+    let tokens = Tokenizer::new(&dialect, definition).tokenize().ok()?;
+    let mut parser = Parser::new(&dialect).with_tokens(without_both_from(tokens));
     match parser.parse_statement().ok()? {
         Sql::CreateIndex(index) => Some(index),
         _ => None,
     }
+}
+
+/// Postgres prints `trim(x)` as `TRIM(BOTH FROM x)`, which the parser does not know.
+fn without_both_from(tokens: Vec<Token>) -> Vec<Token> {
+    let is = |token: &Token, keyword| matches!(token, Token::Word(word) if word.keyword == keyword);
+    let mut kept: Vec<Token> = Vec::with_capacity(tokens.len());
+    for token in tokens.into_iter().filter(|t| !matches!(t, Token::Whitespace(_))) {
+        if is(&token, Keyword::FROM) && kept.last().is_some_and(|last| is(last, Keyword::BOTH)) {
+            kept.pop();
+        } else {
+            kept.push(token);
+        }
+    }
+    kept
 }
 
 /// Access methods and operator classes of extensions, which Postgres clients don't have.

@@ -62,8 +62,7 @@ fn visible_tables(snapshots: &[&Snapshot], before: &Schema) -> Visible {
             verdict(table)?;
             if !names.insert(table.name.to_ascii_lowercase()) {
                 return Err(
-                    "SQLite does not tell its name from that of another table that differs in case only"
-                        .into(),
+                    "they have another table of this name; SQLite does not tell upper from lower case".into(),
                 );
             }
             Ok(())

@@ -1,0 +1,10 @@
+//! The schema crate seen from outside: snapshots in, statements out, run by a real SQLite.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod examples;
+mod indexes;
+mod migrations;
+mod snapshots;
+mod sqlite_accepts;
+mod support;
