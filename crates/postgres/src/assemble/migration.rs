@@ -1,0 +1,141 @@
+//! Migrations in the stream: the rows that a migrating transaction writes into `electric.ddl_commands`.
+
+use std::sync::Arc;
+
+use change::Xid;
+use schema::{Schema, Snapshot, Table, from_snapshots};
+
+use super::{AssembleError, Step, relation::DdlColumns};
+use crate::{
+    pgoutput::{Datum, Message, Tuple},
+    tag_text::timestamp_ms,
+};
+
+/// One row of `electric.ddl_commands`: what a table was like after a statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordedSnapshot {
+    /// When it was recorded: milliseconds since the Unix epoch.
+    pub recorded_ms: u64,
+    /// The JSON of `electric.table_snapshot`.
+    pub json: Vec<u8>,
+}
+
+/// The step that the snapshots of one transaction, in the order of their ids, are. The same rows always make the same step, so that the
+/// stream and what is loaded at the start agree.
+///
+/// A table that was changed in a way that clients can't follow is held back from then on, and said so in the log; the
+/// others go on.
+#[must_use]
+pub fn migrate(before: &Schema, version: &str, xid: Xid, recorded: &[RecordedSnapshot]) -> Step {
+    let mut snapshots = Vec::with_capacity(recorded.len());
+    for row in recorded {
+        match schema::parse(&row.json) {
+            Ok(snapshot) => snapshots.push(snapshot),
+            Err(error) => {
+                tracing::error!(version, %error, "a change of a table can't be passed on to clients")
+            }
+        }
+    }
+    let recorded_ms = recorded.first().map_or(0, |row| row.recorded_ms);
+    let mut before = before.clone();
+    loop {
+        match from_snapshots(version.to_owned(), xid, recorded_ms, &snapshots, &before) {
+            Ok((migration, schema)) => {
+                return Step { migration: Arc::new(migration), schema: Arc::new(schema) };
+            }
+            Err(incompatible) => {
+                tracing::error!(version, error = %incompatible, "the table is held back from clients from now on");
+                let reason = incompatible.to_string();
+                hold_back(&mut before, &mut snapshots, incompatible.relation, reason);
+            }
+        }
+    }
+}
+
+/// Takes a table out of a migration, and marks it. Afterwards there is one snapshot less.
+fn hold_back(
+    before: &mut Schema,
+    snapshots: &mut Vec<Snapshot>,
+    relation: change::RelationId,
+    reason: String,
+) {
+    let count = snapshots.len();
+    snapshots.retain(|snapshot| snapshot.table.id != relation);
+    if snapshots.len() == count {
+        snapshots.clear();
+    }
+    if let Some(table) = before.table(relation).cloned() {
+        before.insert(Arc::new(Table { held_back: Some(reason), ..Table::clone(&table) }));
+    }
+}
+
+/// The rows of one transaction. The version may be set by an update after the insert.
+#[derive(Default)]
+pub(super) struct DdlRows {
+    rows: Vec<DdlRow>,
+}
+
+struct DdlRow {
+    id: Vec<u8>,
+    version: Option<String>,
+    snapshot: Option<Vec<u8>>,
+    recorded_ms: u64,
+}
+
+impl DdlRows {
+    /// Takes an insert or update. Updates of rows of earlier transactions don't matter.
+    pub(super) fn add(&mut self, columns: &DdlColumns, bytes: &[u8]) -> Result<(), AssembleError> {
+        let (new, is_insert) = match Message::parse(bytes)? {
+            Message::Insert { new, .. } => (new, true),
+            Message::Update { new, .. } => (new, false),
+            _ => return Ok(()),
+        };
+        let datum = |column: usize| Tuple::iter(&new).nth(column).unwrap_or(Datum::Null);
+        let Datum::Text(id) = datum(columns.id) else {
+            return Err(malformed("a row has no id"));
+        };
+        if is_insert {
+            self.rows.push(DdlRow { id: id.to_vec(), version: None, snapshot: None, recorded_ms: 0 });
+        }
+        let Some(row) = self.rows.iter_mut().find(|row| row.id == id) else { return Ok(()) };
+        match datum(columns.version) {
+            Datum::Text(version) => {
+                let version =
+                    std::str::from_utf8(version).map_err(|_| malformed("a version is not UTF-8"))?;
+                row.version = Some(version.to_owned());
+            }
+            Datum::Null => row.version = None,
+            Datum::Unchanged => {}
+        }
+        match datum(columns.snapshot) {
+            Datum::Text(json) => row.snapshot = Some(json.to_vec()),
+            Datum::Null => row.snapshot = None,
+            Datum::Unchanged => {}
+        }
+        if let Some(Datum::Text(moment)) = columns.recorded_at.map(datum) {
+            row.recorded_ms = timestamp_ms(moment).and_then(|ms| u64::try_from(ms).ok()).unwrap_or(0);
+        }
+        Ok(())
+    }
+
+    /// The migration's version and snapshots, in the order of the ids. `None` if there is no snapshot: rows of another
+    /// service have none.
+    pub(super) fn finish(self) -> Result<Option<(String, Vec<RecordedSnapshot>)>, AssembleError> {
+        let mut version = None;
+        let mut snapshots = Vec::new();
+        for row in self.rows {
+            let Some(json) = row.snapshot else { continue };
+            version = row.version.max(version);
+            snapshots.push(RecordedSnapshot { recorded_ms: row.recorded_ms, json });
+        }
+        match (version, snapshots.is_empty()) {
+            (_, true) => Ok(None),
+            (Some(version), false) => Ok(Some((version, snapshots))),
+            (None, false) => Err(malformed("a migration has no version")),
+        }
+    }
+}
+
+fn malformed(problem: &'static str) -> AssembleError {
+    AssembleError::Bookkeeping { table: "ddl_commands".to_owned(), problem }
+}

@@ -1,0 +1,294 @@
+//! The changes of one transaction, folded to one net change per row.
+//!
+//! Rows are known by table and primary key. A few are found by looking through all; with more, by hash.
+
+use std::{collections::HashMap, sync::Arc};
+
+use bytes::Bytes;
+use change::{Change, Origin, RelationId, Row, RowBuilder, RowChange, Tag, Tags};
+use schema::Table;
+use smallvec::SmallVec;
+
+use super::{
+    AssembleError,
+    relation::{Role, ShadowRole, TableRole},
+};
+use crate::{
+    pgoutput::{Datum, Message, OldTuple, Place, Tuple},
+    tag_text::{parse_tag, parse_tags},
+};
+
+/// The text of a primary key's columns.
+type Key<'a> = SmallVec<[&'a [u8]; 2]>;
+
+/// From so many rows on they are found by hash.
+const LOOK_THROUGH: usize = 8;
+
+pub(super) struct Net<'a> {
+    entries: Vec<Entry<'a>>,
+    index: Option<HashMap<(RelationId, Key<'a>), usize>>,
+    newest_native_ms: Option<i64>,
+}
+
+/// What became of one row so far.
+struct Entry<'a> {
+    table: &'a Arc<Table>,
+    key: Key<'a>,
+    /// Whether `before` and `after` are known.
+    touched: bool,
+    before: Side<'a>,
+    after: Side<'a>,
+    tags: Option<Tags>,
+    /// The image in a shadow row that says that the row is dead.
+    tombstone: Option<&'a [u8]>,
+}
+
+/// A row before or after the transaction.
+#[derive(Clone, Copy)]
+enum Side<'a> {
+    Absent,
+    Tuple(Image<'a>),
+    /// JSON: column name → text or null.
+    Tombstone(&'a [u8]),
+}
+
+/// A row in a message.
+#[derive(Clone, Copy)]
+struct Image<'a> {
+    role: &'a TableRole,
+    source: &'a Bytes,
+    tuple: Tuple<'a>,
+    /// Where the values are that `tuple` does not repeat.
+    old: Option<Tuple<'a>>,
+}
+
+impl<'a> Net<'a> {
+    pub(super) fn new(records: usize) -> Net<'a> {
+        Net { entries: Vec::with_capacity(records.min(1024)), index: None, newest_native_ms: None }
+    }
+
+    /// The newest tag of Postgres' own among the rows' last tags.
+    pub(super) fn newest_native_ms(&self) -> Option<i64> {
+        self.newest_native_ms
+    }
+
+    fn entry(&mut self, table: &'a Arc<Table>, key: Key<'a>) -> &mut Entry<'a> {
+        let found = match &self.index {
+            Some(index) => index.get(&(table.id, key.clone())).copied(),
+            None => self.entries.iter().position(|entry| entry.table.id == table.id && entry.key == key),
+        };
+        let at = found.unwrap_or(self.entries.len());
+        if found.is_none() {
+            match &mut self.index {
+                Some(index) => {
+                    index.insert((table.id, key.clone()), at);
+                }
+                None if at == LOOK_THROUGH => {
+                    let known = self.entries.iter().map(|entry| (entry.table.id, entry.key.clone()));
+                    let added = (table.id, key.clone());
+                    self.index =
+                        Some(known.chain([added]).enumerate().map(|(at, name)| (name, at)).collect());
+                }
+                None => {}
+            }
+            let (before, after) = (Side::Absent, Side::Absent);
+            self.entries.push(Entry {
+                table,
+                key,
+                touched: false,
+                before,
+                after,
+                tags: None,
+                tombstone: None,
+            });
+        }
+        &mut self.entries[at]
+    }
+
+    /// A change of a synced table.
+    pub(super) fn table_row(
+        &mut self,
+        role: &'a Role,
+        table: &'a TableRole,
+        source: &'a Bytes,
+    ) -> Result<(), AssembleError> {
+        let image = |tuple, old| Image { role: table, source, tuple, old };
+        let identity_lost = || AssembleError::IdentityLost { table: role.relation.name.clone() };
+        match Message::parse(source)? {
+            Message::Insert { new, .. } => self.put(image(new, None))?,
+            Message::Update { old: Some(OldTuple::Full(old)), new, .. } => {
+                self.take(image(old, None), Some(image(new, Some(old))))?;
+            }
+            Message::Delete { old: OldTuple::Full(old), .. } => self.take(image(old, None), None)?,
+            Message::Update { .. } | Message::Delete { .. } => return Err(identity_lost()),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// A row comes to be.
+    fn put(&mut self, new: Image<'a>) -> Result<(), AssembleError> {
+        let entry = self.entry(&new.role.table, new.key()?);
+        entry.touched = true;
+        entry.after = Side::Tuple(new);
+        Ok(())
+    }
+
+    /// A row goes, or becomes another one: under another key it is another row (spec 05 §1.6).
+    fn take(&mut self, old: Image<'a>, new: Option<Image<'a>>) -> Result<(), AssembleError> {
+        let key = old.key()?;
+        let same_row = match &new {
+            Some(new) => new.key()? == key,
+            None => false,
+        };
+        let entry = self.entry(&old.role.table, key);
+        if !entry.touched {
+            entry.touched = true;
+            entry.before = Side::Tuple(old);
+        }
+        match new {
+            Some(new) if same_row => entry.after = Side::Tuple(new),
+            Some(new) => {
+                entry.after = Side::Absent;
+                self.put(new)?;
+            }
+            None => entry.after = Side::Absent,
+        }
+        Ok(())
+    }
+
+    /// A change of a shadow table. Dead rows may be cleared away; that means nothing.
+    pub(super) fn shadow_row(
+        &mut self,
+        role: &'a Role,
+        shadow: &'a ShadowRole,
+        source: &'a Bytes,
+    ) -> Result<(), AssembleError> {
+        let (Message::Insert { new, .. } | Message::Update { new, .. }) = Message::parse(source)? else {
+            return Ok(());
+        };
+        let values: SmallVec<[Datum<'a>; 16]> = new.iter().collect();
+        let bad = |problem| AssembleError::Bookkeeping { table: role.relation.name.clone(), problem };
+        let text = |column: usize| match values.get(column) {
+            Some(Datum::Text(text)) => Some(*text),
+            _ => None,
+        };
+        let key = shadow.key.iter().map(|column| text(*column)).collect::<Option<Key<'a>>>();
+        let key = key.ok_or(bad("a row has no key"))?;
+        let tags = text(shadow.tags).and_then(|tags| parse_tags(tags).ok());
+        let tags = tags.ok_or(bad("a row has no tags"))?;
+        if let Some(last) = shadow.tag.and_then(text)
+            && let Ok(Tag { ms, origin: Origin::Postgres }) = parse_tag(last)
+        {
+            self.newest_native_ms = self.newest_native_ms.max(Some(ms));
+        }
+        let entry = self.entry(&shadow.table, key);
+        entry.tombstone = shadow.image.and_then(text).filter(|_| tags.is_empty());
+        entry.tags = Some(tags);
+        Ok(())
+    }
+
+    /// Relations are emptied. Each of their rows has left its image in its shadow row just before (spec 05 §7.2).
+    pub(super) fn truncate(&mut self, relations: &[u32]) {
+        for entry in self.entries.iter_mut().filter(|entry| relations.contains(&entry.table.id.0)) {
+            if entry.touched {
+                entry.after = Side::Absent;
+            } else if let Some(image) = entry.tombstone {
+                entry.touched = true;
+                entry.before = Side::Tombstone(image);
+            }
+        }
+    }
+
+    /// The net changes, in the order of each row's first change.
+    pub(super) fn finish(self, copy: bool) -> Result<Vec<Change>, AssembleError> {
+        let mut changes = Vec::with_capacity(self.entries.len());
+        for entry in self.entries.into_iter().filter(|entry| entry.touched) {
+            let old = entry.before.row(entry.table, copy)?;
+            let new = entry.after.row(entry.table, copy)?;
+            let tags = || {
+                let tags = entry.tags.filter(|tags| !tags.is_empty());
+                tags.unwrap_or_else(|| Tags::from_iter([Tag::EPOCH]))
+            };
+            let row = match (old, new) {
+                (None, None) => continue,
+                (None, Some(new)) => RowChange::Insert { new, tags: tags() },
+                (Some(old), Some(new)) => RowChange::Update { old, new, tags: tags() },
+                (Some(old), None) => RowChange::Delete { old },
+            };
+            changes.push(Change { relation: entry.table.id, row });
+        }
+        Ok(changes)
+    }
+}
+
+impl<'a> Image<'a> {
+    fn key(&self) -> Result<Key<'a>, AssembleError> {
+        let value = |column: usize| {
+            let old = || self.old.and_then(|old| old.iter().nth(column));
+            let datum = match self.tuple.iter().nth(column) {
+                Some(Datum::Unchanged) => old(),
+                other => other,
+            };
+            match datum {
+                Some(Datum::Text(text)) => Some(text),
+                _ => None,
+            }
+        };
+        let key = self.role.key.iter().map(|column| value(*column)).collect::<Option<_>>();
+        key.ok_or(AssembleError::OutOfOrder("a row lacks its primary key"))
+    }
+
+    fn row(&self, copy: bool) -> Result<Row, AssembleError> {
+        let places: SmallVec<[Place; 16]> = self.tuple.places().collect();
+        let place = |position: &Option<usize>| position.and_then(|at| places.get(at));
+        if places.contains(&Place::Unchanged) {
+            return self.row_with_old_values(&places);
+        }
+        let data = match copy {
+            true => Bytes::copy_from_slice(self.tuple.data()),
+            false => self.source.slice_ref(self.tuple.data()),
+        };
+        let ranges = self.role.positions.iter().map(|position| match place(position) {
+            Some(Place::At(range)) => Some(range.clone()),
+            _ => None,
+        });
+        RowBuilder::point_into(data, ranges).ok_or(AssembleError::OutOfOrder("a row is larger than 4 GiB"))
+    }
+
+    fn row_with_old_values(&self, places: &[Place]) -> Result<Row, AssembleError> {
+        let lost = || AssembleError::IdentityLost { table: self.role.table.name.clone() };
+        let old = self.old.ok_or_else(lost)?;
+        let old_places: SmallVec<[Place; 16]> = old.places().collect();
+        let mut builder = RowBuilder::default();
+        for position in &self.role.positions {
+            let at = position.unwrap_or(usize::MAX);
+            builder.push(match (places.get(at), old_places.get(at)) {
+                (Some(Place::At(range)), _) => self.tuple.data().get(range.clone()),
+                (Some(Place::Unchanged), Some(Place::At(range))) => old.data().get(range.clone()),
+                (Some(Place::Unchanged), Some(Place::Null)) => None,
+                (Some(Place::Unchanged), _) => return Err(lost()),
+                (Some(Place::Null) | None, _) => None,
+            });
+        }
+        Ok(builder.finish())
+    }
+}
+
+impl Side<'_> {
+    fn row(&self, table: &Table, copy: bool) -> Result<Option<Row>, AssembleError> {
+        match self {
+            Side::Absent => Ok(None),
+            Side::Tuple(image) => image.row(copy).map(Some),
+            Side::Tombstone(json) => {
+                let values: HashMap<String, Option<String>> =
+                    serde_json::from_slice(json).map_err(|_| AssembleError::Bookkeeping {
+                        table: table.shadow.name.clone(),
+                        problem: "an _image is not an object of texts",
+                    })?;
+                let value = |name: &str| values.get(name).and_then(Option::as_deref).map(str::as_bytes);
+                Ok(Some(table.columns.iter().map(|column| value(&column.name)).collect()))
+            }
+        }
+    }
+}

@@ -1,0 +1,409 @@
+//! Events for the rest of the service, and the way back: what is durable, and how far the stream must be known.
+
+use std::{
+    mem,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use change::Lsn;
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep_until},
+};
+
+use super::{
+    slot::{Slot, SlotError},
+    transport::{ReplicationStream, WalEvent},
+    vigil::{Marker, Probe},
+};
+use crate::{
+    assemble::{AssembleError, Assembled, Assembler, Committed, History},
+    connection::{ConnectConfig, ConnectError},
+    wire::WireError,
+};
+
+/// How often a moved confirmation is told.
+const CONFIRM_EVERY: Duration = Duration::from_secs(1);
+
+/// The longest time without a status, so that the server does not take us for dead (`wal_sender_timeout`).
+const STATUS_EVERY: Duration = Duration::from_secs(10);
+
+/// How long an awaited position may take by itself before it is helped along (spec 06 §5.5 step 7).
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// How often the server is asked how far it is while a position is awaited.
+const ASK_EVERY: Duration = Duration::from_millis(10);
+
+/// After this much silence the server is asked for a sign of life.
+const QUIET: Duration = Duration::from_secs(3);
+
+/// After this much it is looked up whether it is alive at all.
+const SILENT: Duration = Duration::from_secs(6);
+
+/// A batch is handed over when it has so many events.
+const BATCH_EVENTS: usize = 1024;
+
+/// Or when its transactions weigh so much, in bytes.
+const BATCH_WEIGHT: usize = 4 << 20;
+
+/// What to stream.
+#[derive(Clone, Debug)]
+pub struct Publication {
+    /// Where.
+    pub config: ConnectConfig,
+    /// The publication's name.
+    pub name: String,
+}
+
+/// Something happened.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// A transaction that clients may have to see. The stream has reached its position.
+    Commit(Box<Committed>),
+    /// Everything that committed at or before this position has been handed over.
+    Reached(Lsn),
+}
+
+/// The stream has begun.
+#[derive(Clone, Debug)]
+pub struct Started {
+    /// Identifies the cluster; changes with none of its restarts and failovers.
+    pub system: String,
+    /// The object id of the database.
+    pub database: u32,
+    /// The slot that is read from.
+    pub slot: Slot,
+    /// All transactions after this position come.
+    pub position: Lsn,
+    /// Some transactions after the position that was to be continued from may never come. What was kept of the stream
+    /// before is of no use then; load the history anew and make a new [`Stream`].
+    pub gap: bool,
+}
+
+/// The stream ended, or did not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum StreamError {
+    /// No connection.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The connection broke, or Postgres refused something.
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    /// No slot.
+    #[error(transparent)]
+    Slot(#[from] SlotError),
+    /// What came can't be understood.
+    #[error(transparent)]
+    Assemble(#[from] AssembleError),
+    /// Nothing comes any more.
+    #[error("Postgres has gone silent")]
+    Silent,
+    /// [`Stream::connect`] has not been called, or has failed.
+    #[error("the replication stream is not connected")]
+    NotConnected,
+}
+
+impl StreamError {
+    /// The SQLSTATE, if Postgres itself answered.
+    #[must_use]
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            StreamError::Connect(error) => error.code(),
+            StreamError::Wire(error) | StreamError::Slot(SlotError::Wire(error)) => error.code(),
+            _ => None,
+        }
+    }
+
+    /// Whether someone else is reading from the slot; it may be another instance of this service.
+    #[must_use]
+    pub fn is_slot_busy(&self) -> bool {
+        self.code() == Some("55006")
+    }
+
+    /// Whether the other end does not know replication commands: it is a connection pooler.
+    #[must_use]
+    pub fn is_pooler(&self) -> bool {
+        self.code() == Some("42601")
+    }
+}
+
+/// The way back into the stream, for everyone.
+#[derive(Clone, Debug, Default)]
+pub struct Control(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    confirmed: AtomicU64,
+    wanted: AtomicU64,
+    changed: Notify,
+}
+
+impl Control {
+    /// Transactions that committed at or before `position` need never come again: Postgres may forget them.
+    pub fn confirm(&self, position: Lsn) {
+        self.0.confirmed.fetch_max(position.0, Ordering::AcqRel);
+    }
+
+    /// Sees to it that an [`Event`] at or after `position` comes soon, on an idle database as well (spec 06 §5.5).
+    /// `position` must not be beyond `pg_current_wal_insert_lsn()`.
+    pub fn reach(&self, position: Lsn) {
+        if self.0.wanted.fetch_max(position.0, Ordering::AcqRel) < position.0 {
+            self.0.changed.notify_one();
+        }
+    }
+
+    fn confirmed(&self) -> Lsn {
+        Lsn(self.0.confirmed.load(Ordering::Acquire))
+    }
+
+    fn wanted(&self) -> Lsn {
+        Lsn(self.0.wanted.load(Ordering::Acquire))
+    }
+}
+
+/// The stream of a database's committed transactions, in commit order, without gaps and without repetition, across
+/// reconnections.
+pub struct Stream {
+    publication: Publication,
+    assembler: Assembler,
+    control: Control,
+    /// Everything up to here has been handed over, or is in `ready`.
+    reached: Option<Lsn>,
+    ready: Vec<Event>,
+    connection: Option<Connection>,
+    marker: Marker,
+}
+
+struct Connection {
+    transport: ReplicationStream,
+    /// Why the stream ends after what is in `ready`.
+    failure: Option<StreamError>,
+    reply_due: bool,
+    told_confirmed: Lsn,
+    told_at: Instant,
+    heard_at: Instant,
+    asked_at: Instant,
+    probe: Probe,
+    /// Since when a position is awaited.
+    awaiting: Option<Instant>,
+}
+
+impl Stream {
+    /// A stream that continues after `from`, or wherever the slot stands. It is not connected yet.
+    #[must_use]
+    pub fn new(publication: Publication, history: History, from: Option<Lsn>) -> Stream {
+        Stream {
+            marker: Marker::new(publication.config.clone()),
+            publication,
+            assembler: Assembler::new(history),
+            control: Control::default(),
+            reached: from,
+            ready: Vec::new(),
+            connection: None,
+        }
+    }
+
+    /// The way back; stays good across reconnections.
+    #[must_use]
+    pub fn control(&self) -> Control {
+        self.control.clone()
+    }
+
+    /// Connects, for the first time or after an error of [`Stream::next_batch`]; continues after the last event handed over.
+    ///
+    /// # Errors
+    /// [`StreamError`]; try again after a while.
+    pub async fn connect(&mut self) -> Result<Started, StreamError> {
+        self.connection = None;
+        let Publication { config, name } = &self.publication;
+        let transport = ReplicationStream::start(config, name, self.reached).await?;
+        let start = transport.started().clone();
+        self.assembler.restart(start.next_xid, start.slot.settled);
+        self.reached = Some(start.position);
+        let now = Instant::now();
+        self.connection = Some(Connection {
+            probe: Probe::new(config.clone(), transport.process_id()),
+            transport,
+            failure: None,
+            reply_due: true,
+            told_confirmed: start.slot.confirmed,
+            told_at: now,
+            heard_at: now,
+            asked_at: now,
+            awaiting: None,
+        });
+        Ok(Started {
+            system: start.system,
+            database: start.database,
+            slot: start.slot,
+            position: start.position,
+            gap: start.gap,
+        })
+    }
+
+    /// The next events: as many as have been received, at least one. Nothing is lost if the future is dropped.
+    ///
+    /// # Errors
+    /// [`StreamError`] ends the connection; [`Stream::connect`] makes a new one.
+    pub async fn next_batch(&mut self) -> Result<Vec<Event>, StreamError> {
+        let result = self.wait_for_events().await;
+        if result.is_err() {
+            self.connection = None;
+        }
+        result
+    }
+
+    async fn wait_for_events(&mut self) -> Result<Vec<Event>, StreamError> {
+        loop {
+            let connection = self.connection.as_mut().ok_or(StreamError::NotConnected)?;
+            if let Some(failure) = connection.failure.take() {
+                return Err(failure);
+            }
+            let reached = self.reached.unwrap_or(Lsn::ZERO);
+            let wakeup = connection.attend(&self.control, reached, &mut self.marker).await?;
+            self.read_buffered();
+            if !self.ready.is_empty() {
+                return Ok(mem::take(&mut self.ready));
+            }
+            let connection = self.connection.as_mut().ok_or(StreamError::NotConnected)?;
+            if connection.failure.is_some() {
+                continue;
+            }
+            if connection.reply_due {
+                continue;
+            }
+            tokio::select! {
+                filled = connection.transport.fill() => {
+                    filled?;
+                    connection.heard_at = Instant::now();
+                }
+                () = self.control.0.changed.notified() => {}
+                () = sleep_until(wakeup) => {}
+            }
+        }
+    }
+
+    /// Reads what has been received into `ready`. A failure is kept for after that.
+    fn read_buffered(&mut self) {
+        let mut weight = 0;
+        while self.ready.len() < BATCH_EVENTS && weight < BATCH_WEIGHT {
+            let Some(connection) = &mut self.connection else { return };
+            match connection.transport.buffered() {
+                Ok(None) => return,
+                Ok(Some(event)) => match self.read_event(event) {
+                    Ok(added) => weight += added,
+                    Err(error) => return self.fail(error),
+                },
+                Err(error) => return self.fail(error),
+            }
+        }
+    }
+
+    fn fail(&mut self, error: StreamError) {
+        if let Some(connection) = &mut self.connection {
+            connection.failure = Some(error);
+        }
+    }
+
+    /// Says how much the event weighs that came of it.
+    fn read_event(&mut self, event: WalEvent) -> Result<usize, StreamError> {
+        match event {
+            WalEvent::Data { bytes, .. } => match self.assembler.message(bytes)? {
+                Assembled::Pending => {}
+                Assembled::Empty(position) => self.reach(position),
+                Assembled::Transaction(committed) => {
+                    let position = committed.transaction.lsn;
+                    if self.reached.is_none_or(|reached| position > reached) {
+                        let weight = committed.transaction.weight();
+                        self.advance(position);
+                        self.ready.push(Event::Commit(committed));
+                        return Ok(weight);
+                    }
+                }
+            },
+            WalEvent::Keepalive { wal_end, reply_requested } => {
+                if let Some(connection) = &mut self.connection {
+                    connection.reply_due |= reply_requested;
+                }
+                // In the midst of a transaction it says nothing of it.
+                if !self.assembler.is_open() {
+                    self.reach(wal_end);
+                }
+            }
+        }
+        Ok(0)
+    }
+
+    fn reach(&mut self, position: Lsn) {
+        if self.reached.is_some_and(|reached| position <= reached) {
+            return;
+        }
+        self.advance(position);
+        match self.ready.last_mut() {
+            Some(Event::Reached(last)) => *last = position,
+            _ => self.ready.push(Event::Reached(position)),
+        }
+    }
+
+    fn advance(&mut self, position: Lsn) {
+        self.reached = Some(position);
+        self.assembler.reached(position);
+        if let Some(connection) = &mut self.connection {
+            connection.transport.received(position);
+        }
+    }
+}
+
+impl Connection {
+    /// Says what has to be said to the server by now, and until when there is nothing more to say.
+    async fn attend(
+        &mut self,
+        control: &Control,
+        reached: Lsn,
+        marker: &mut Marker,
+    ) -> Result<Instant, StreamError> {
+        let now = Instant::now();
+        let confirmed = control.confirmed();
+        let confirm_at = if confirmed > self.told_confirmed { CONFIRM_EVERY } else { STATUS_EVERY };
+        let mut wakeup = self.told_at + confirm_at;
+        let mut ask = false;
+
+        if control.wanted() > reached {
+            let since = *self.awaiting.get_or_insert(now);
+            ask = since == now || now >= self.asked_at + ASK_EVERY;
+            if now >= since + PATIENCE && marker.run() {
+                self.awaiting = Some(now);
+            }
+            wakeup = wakeup.min(now + ASK_EVERY);
+        } else {
+            self.awaiting = None;
+        }
+
+        let silence = now.duration_since(self.heard_at);
+        if silence >= SILENT && self.probe.has_failed(now, SILENT) {
+            return Err(StreamError::Silent);
+        }
+        ask |= silence >= QUIET && now >= self.asked_at + QUIET;
+        wakeup = wakeup.min(now.max(self.heard_at + QUIET).max(self.asked_at + QUIET));
+        if silence >= QUIET {
+            wakeup = wakeup.min(now + Duration::from_millis(200));
+        }
+
+        if ask || self.reply_due || now >= self.told_at + confirm_at {
+            self.transport.confirm(confirmed);
+            self.transport.send_status(ask).await?;
+            self.told_confirmed = self.told_confirmed.max(confirmed);
+            self.told_at = now;
+            self.reply_due = false;
+            if ask {
+                self.asked_at = now;
+            }
+            wakeup = wakeup.max(now + Duration::from_millis(1));
+        }
+        Ok(wakeup)
+    }
+}
