@@ -1,0 +1,228 @@
+//! The unmodified npm client `electric-sql@0.12.1` over SQLite, in a process of its own, driven by JSON lines through
+//! `e2e/client.mjs`. Each client is a separate process because it throws uncaught errors by design when the service misbehaves,
+//! and those must be noticed.
+
+use std::{
+    collections::HashMap,
+    path::Path,
+    process::Stdio,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, anyhow, bail};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    process::{Child, ChildStdin, ChildStdout, Command},
+    sync::{Mutex as AsyncMutex, oneshot, watch},
+    time::timeout,
+};
+
+/// How long any command may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running client.
+pub struct NodeClient {
+    child: Child,
+    commands: AsyncMutex<Commands>,
+    shared: Arc<Shared>,
+    connectivity: watch::Receiver<Connectivity>,
+}
+
+/// What the client last said of its connection.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Connectivity {
+    /// `connected` or `disconnected`; empty before it said anything.
+    pub status: String,
+    /// Why it is disconnected, if it said so.
+    pub reason: Option<String>,
+}
+
+struct Commands {
+    input: ChildStdin,
+    next: u64,
+}
+
+#[derive(Default)]
+struct Shared {
+    waiting: Mutex<HashMap<u64, oneshot::Sender<Result<Value, String>>>>,
+    uncaught: Mutex<Option<String>>,
+}
+
+impl NodeClient {
+    /// Starts a client over the database `file`, for a service at `url`. `scripts` is the folder of `client.mjs`; `tables`
+    /// describes the synced tables: `{"items": {"id": "UUID", "content": "TEXT"}}`.
+    ///
+    /// # Errors
+    /// If Node.js or the npm packages are missing.
+    pub async fn start(scripts: &Path, url: &str, file: &Path, tables: &Value) -> Result<NodeClient> {
+        if !scripts.join("node_modules/electric-sql").exists() {
+            bail!("the npm packages are not installed in {}: run scripts/setup --client", scripts.display());
+        }
+        let options = json!({ "url": url, "file": file, "tables": tables });
+        let mut child = Command::new("node")
+            .arg(scripts.join("client.mjs"))
+            .arg(options.to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(if std::env::var_os("CLIENT_LOG").is_some() { Stdio::inherit() } else { Stdio::null() })
+            .kill_on_drop(true)
+            .spawn()
+            .context("starting node (is Node.js installed?)")?;
+        let input = child.stdin.take().context("the client's input")?;
+        let output = child.stdout.take().context("the client's output")?;
+        let shared = Arc::new(Shared::default());
+        let (say, connectivity) = watch::channel(Connectivity::default());
+        let (ready, is_ready) = oneshot::channel();
+        tokio::spawn(listen(output, shared.clone(), say, ready));
+        let client =
+            NodeClient { child, commands: AsyncMutex::new(Commands { input, next: 1 }), shared, connectivity };
+        match timeout(PATIENCE, is_ready).await {
+            Ok(Ok(())) => Ok(client),
+            _ => Err(client.failure("did not start")),
+        }
+    }
+
+    /// Runs a command and waits for its answer.
+    ///
+    /// # Errors
+    /// The client's own error, or that it is gone, or that it took more than half a minute.
+    pub async fn call(&self, mut command: Value) -> Result<Value> {
+        let (answer, answered) = oneshot::channel();
+        {
+            let mut commands = self.commands.lock().await;
+            let id = commands.next;
+            commands.next += 1;
+            command["id"] = id.into();
+            lock(&self.shared.waiting).insert(id, answer);
+            let line = format!("{command}\n");
+            commands.input.write_all(line.as_bytes()).await.map_err(|_| self.failure("is gone"))?;
+        }
+        match timeout(PATIENCE, answered).await {
+            Ok(Ok(answer)) => answer.map_err(|error| anyhow!("the client failed: {error}")),
+            Ok(Err(_)) => Err(self.failure("is gone")),
+            Err(_) => Err(self.failure("took more than half a minute")),
+        }
+    }
+
+    fn failure(&self, what: &str) -> anyhow::Error {
+        match self.uncaught() {
+            Some(error) => anyhow!("the client {what}; it threw: {error}"),
+            None => anyhow!("the client {what}"),
+        }
+    }
+
+    /// An error that the client threw and nobody caught, if there was one.
+    #[must_use]
+    pub fn uncaught(&self) -> Option<String> {
+        lock(&self.shared.uncaught).clone()
+    }
+
+    /// Connects with a token.
+    ///
+    /// # Errors
+    /// The client's own.
+    pub async fn connect(&self, token: &str) -> Result<()> {
+        self.call(json!({ "do": "connect", "token": token })).await.map(drop)
+    }
+
+    /// Disconnects.
+    ///
+    /// # Errors
+    /// The client's own.
+    pub async fn disconnect(&self) -> Result<()> {
+        self.call(json!({ "do": "disconnect" })).await.map(drop)
+    }
+
+    /// Subscribes to whole tables and waits until their rows are there; the answer is the subscription's key.
+    ///
+    /// # Errors
+    /// The client's own.
+    pub async fn sync(&self, tables: &[&str]) -> Result<String> {
+        let shapes: Vec<_> = tables.iter().map(|table| json!({ "tablename": table })).collect();
+        let key = self.call(json!({ "do": "sync", "shapes": shapes })).await?;
+        Ok(key.as_str().unwrap_or_default().to_string())
+    }
+
+    /// Ends a subscription and waits until its rows are gone.
+    ///
+    /// # Errors
+    /// The client's own.
+    pub async fn unsync(&self, key: &str) -> Result<()> {
+        self.call(json!({ "do": "unsync", "keys": [key] })).await.map(drop)
+    }
+
+    /// Runs SQL in the local database; changes of synced tables go to the service.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub async fn sql(&self, sql: &str, args: &[Value]) -> Result<Value> {
+        self.call(json!({ "do": "sql", "sql": sql, "args": args })).await
+    }
+
+    /// Waits until the first column of a query's first row is true.
+    ///
+    /// # Errors
+    /// If it is still not so after ten seconds.
+    pub async fn wait(&self, sql: &str) -> Result<()> {
+        self.call(json!({ "do": "wait", "sql": sql, "limit": 10_000 })).await.map(drop)
+    }
+
+    /// The client's view of its connection, to be waited on.
+    #[must_use]
+    pub fn connectivity(&self) -> watch::Receiver<Connectivity> {
+        self.connectivity.clone()
+    }
+
+    /// Ends the client in good order.
+    ///
+    /// # Errors
+    /// If it threw something nobody caught, or does not end.
+    pub async fn close(mut self) -> Result<()> {
+        self.call(json!({ "do": "close" })).await?;
+        let status = timeout(PATIENCE, self.child.wait()).await.context("the client does not end")??;
+        if !status.success() {
+            return Err(self.failure(&format!("ended with {status}")));
+        }
+        Ok(())
+    }
+}
+
+/// A lock whose holder can't have left anything half done.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Takes in what the client says until it ends.
+async fn listen(
+    output: ChildStdout,
+    shared: Arc<Shared>,
+    connectivity: watch::Sender<Connectivity>,
+    ready: oneshot::Sender<()>,
+) {
+    let mut ready = Some(ready);
+    let mut lines = BufReader::new(output).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        let Ok(line) = serde_json::from_str::<Value>(&line) else { continue };
+        let text = |key: &str| line[key].as_str().map(String::from);
+        match line["event"].as_str() {
+            Some("ready") => {
+                if let Some(ready) = ready.take() {
+                    let _ = ready.send(());
+                }
+            }
+            Some("connectivity") => {
+                let status = text("status").unwrap_or_default();
+                connectivity.send_replace(Connectivity { status, reason: text("reason") });
+            }
+            Some("uncaught") => *lock(&shared.uncaught) = text("error"),
+            _ => {
+                let waiting = line["id"].as_u64().and_then(|id| lock(&shared.waiting).remove(&id));
+                let answer = text("error").map_or_else(|| Ok(line["ok"].clone()), Err);
+                waiting.map(|waiting| waiting.send(answer));
+            }
+        }
+    }
+    lock(&shared.waiting).clear();
+}
