@@ -123,7 +123,7 @@ fn numeric_date(value: &Value) -> Option<f64> {
 
 /// Cut to whole milliseconds; at most 2^53 × 1000, which fits.
 fn milliseconds(date: f64) -> u64 {
-    (date * 1000.0) as u64
+    date.trunc() as u64 * 1000 + (date.fract() * 1000.0) as u64
 }
 
 /// Checks `iss` or `aud` against the accepted values; an empty list accepts everything.
