@@ -1,0 +1,284 @@
+//! One client transaction, applied once.
+
+use std::sync::Arc;
+
+use change::{ClientTransaction, Tag};
+use merge::Effect;
+use schema::{Schema, Table};
+use tokio_postgres::{Error, Row, Statement, error::SqlState, types::ToSql};
+
+use super::{
+    Applied,
+    batch::{self, Batch, parents_first, refers_to_itself},
+    binding::{Array, Parameter},
+    failure::{Failure, Refused},
+    key,
+    pipeline::{self, Pending},
+    rows::{FoundRows, Merged},
+    session::Session,
+    statements::Kind,
+    tags::{LAST_MS, Moment},
+};
+
+/// The most bytes of values in one statement.
+const STATEMENT_BYTES: usize = 8 << 20;
+
+/// The same where rows of one statement may refer to each other; Postgres takes messages of up to 1 GiB.
+const SELF_REFERRING_BYTES: usize = 512 << 20;
+
+/// Read-committed is enough under these locks (spec 05 §7.7), and what the database's defaults say does not matter.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
+
+/// Tries to apply `tx`. The session is outside of any transaction afterwards, or closed.
+pub async fn attempt(
+    session: &mut Session,
+    tx: &ClientTransaction,
+    schema: &Schema,
+) -> Result<Applied, Failure> {
+    let batches = batch::split(tx, schema).map_err(Failure::Permanent)?;
+    if tx.timestamp_ms > LAST_MS {
+        let message =
+            "the transaction's commit_timestamp is beyond the year 275760: check the device's clock";
+        return Err(Failure::Permanent(Refused::new(&SqlState::DATETIME_FIELD_OVERFLOW, message)));
+    }
+    let tables: Vec<Arc<Table>> = batches.iter().map(|batch| batch.table.clone()).collect();
+    match transaction(session, tx, batches, &tables).await {
+        Ok(applied) => Ok(applied),
+        Err(error) => {
+            // If this fails too, the connection is lost, and the transaction with it.
+            let _ = session.client().batch_execute("ROLLBACK").await;
+            Err(Failure::of(error, tables.iter().map(|table| &**table)))
+        }
+    }
+}
+
+async fn transaction(
+    session: &mut Session,
+    tx: &ClientTransaction,
+    mut batches: Vec<Batch<'_>>,
+    tables: &[Arc<Table>],
+) -> Result<Applied, Error> {
+    let mut locks = Vec::with_capacity(batches.len());
+    for batch in &mut batches {
+        canonicalise(session, batch).await?;
+        let rows = session.statement(Kind::LockRows, &batch.table).await?;
+        locks.push((rows, session.statement(Kind::LockShadows, &batch.table).await?));
+    }
+    let tag = Tag::client(&tx.client, tx.timestamp_ms as i64);
+
+    let Some(locked) = acknowledge_and_lock(session, tx, &batches, &locks).await? else {
+        session.client().batch_execute("ROLLBACK").await?;
+        return Ok(Applied::Duplicate);
+    };
+    let mut merged = Vec::with_capacity(batches.len());
+    for (((batch, locked), table), (lock_rows, _)) in batches.into_iter().zip(locked).zip(tables).zip(&locks)
+    {
+        let mut found = FoundRows::read(batch, &locked.live, &locked.shadows)?;
+        if found.is_torn() {
+            let live = {
+                let keys = key_arrays(table, found.keys());
+                session.client().query(lock_rows, &references(&keys)).await?
+            };
+            found.look_again(&live)?;
+        }
+        merged.push(found.merge(table, &tag));
+    }
+    write(session, &tag, tables, &merged).await?;
+    Ok(Applied::Committed)
+}
+
+/// What Postgres has of a table's rows.
+struct Locked {
+    live: Vec<Row>,
+    shadows: Vec<Row>,
+}
+
+/// The first flush. `None` for a duplicate.
+async fn acknowledge_and_lock(
+    session: &Session,
+    tx: &ClientTransaction,
+    batches: &[Batch<'_>],
+    locks: &[(Statement, Statement)],
+) -> Result<Option<Vec<Locked>>, Error> {
+    let client = session.client();
+    let lsn: &[u8] = tx.lsn.as_bytes();
+    let (author, ms) = (tx.client.as_str(), tx.timestamp_ms as i64);
+    let keys: Vec<Vec<Parameter<'_>>> = batches
+        .iter()
+        .map(|batch| key_arrays(&batch.table, batch.rows.iter().map(|row| row.key.as_slice())))
+        .collect();
+    let keys: Vec<Vec<&(dyn ToSql + Sync)>> = keys.iter().map(|keys| references(keys)).collect();
+    let acknowledgement: [&(dyn ToSql + Sync); 3] = [&author, &lsn, &ms];
+
+    let mut pending: Vec<Pending<'_, Answer>> = Vec::with_capacity(2 + 2 * locks.len());
+    pending.push(Box::pin(async { client.batch_execute(BEGIN).await.map(|()| Answer::Count(0)) }));
+    pending.push(Box::pin(async {
+        client.execute(session.acknowledge(), &acknowledgement).await.map(Answer::Count)
+    }));
+    for ((rows, shadows), keys) in locks.iter().zip(&keys) {
+        pending.push(Box::pin(async { client.query(rows, keys).await.map(Answer::Rows) }));
+        pending.push(Box::pin(async { client.query(shadows, keys).await.map(Answer::Rows) }));
+    }
+    let mut answers = pipeline::all(pending).await?.into_iter().skip(1);
+    if matches!(answers.next(), Some(Answer::Count(0))) {
+        return Ok(None);
+    }
+    let mut rows = || answers.next().map_or_else(Vec::new, Answer::into_rows);
+    Ok(Some(batches.iter().map(|_| Locked { live: rows(), shadows: rows() }).collect()))
+}
+
+/// What a statement answers.
+enum Answer {
+    Count(u64),
+    Rows(Vec<Row>),
+}
+
+impl Answer {
+    fn into_rows(self) -> Vec<Row> {
+        match self {
+            Answer::Rows(rows) => rows,
+            Answer::Count(_) => Vec::new(),
+        }
+    }
+}
+
+/// Has Postgres make the keys canonical where their types need it, so that one row is not taken for two.
+async fn canonicalise(session: &mut Session, batch: &mut Batch<'_>) -> Result<(), Error> {
+    if !key::ask_postgres(&batch.table) {
+        return Ok(());
+    }
+    let statement = session.statement(Kind::CanonicalKeys, &batch.table).await?;
+    let keys = key_arrays(&batch.table, batch.rows.iter().map(|row| row.key.as_slice()));
+    let rows = session.client().query(&statement, &references(&keys)).await?;
+    drop(keys);
+    let texts = rows.iter().map(|row| {
+        (0..row.len())
+            .map(|n| row.try_get::<_, &str>(n).map(|text| bytes::Bytes::copy_from_slice(text.as_bytes())))
+            .collect::<Result<Vec<_>, Error>>()
+    });
+    let texts = texts.collect::<Result<Vec<_>, Error>>()?;
+    batch.rekey(texts.into_iter());
+    Ok(())
+}
+
+/// A statement with its parameters.
+struct Write<'a> {
+    statement: Statement,
+    parameters: Vec<Parameter<'a>>,
+}
+
+/// The second flush: rows come into being and change parents first, go children first.
+async fn write(
+    session: &mut Session,
+    tag: &Tag,
+    tables: &[Arc<Table>],
+    merged: &[Vec<Merged>],
+) -> Result<(), Error> {
+    let definitions: Vec<&Table> = tables.iter().map(|table| &**table).collect();
+    let order = parents_first(&definitions);
+    let mut writes = Vec::new();
+    let touched = |n: &usize| Some((tables.get(*n)?, merged.get(*n)?));
+    for (table, rows) in order.iter().filter_map(touched) {
+        let insert = |row: &&Merged| row.effect == Effect::Insert && !row.from_tombstone;
+        let revive = |row: &&Merged| row.effect == Effect::Insert && row.from_tombstone;
+        let update = |row: &&Merged| row.effect == Effect::Update;
+        let lives = |row: &Merged| matches!(row.effect, Effect::Insert | Effect::Update);
+        let fresh = |row: &&Merged| {
+            !row.has_shadow && matches!(row.effect, Effect::Insert | Effect::Update | Effect::Delete)
+        };
+        let known = |row: &&Merged| row.has_shadow && lives(row);
+        prepare(session, &mut writes, Kind::Insert, table, tag, rows.iter().filter(insert)).await?;
+        prepare(session, &mut writes, Kind::Revive, table, tag, rows.iter().filter(revive)).await?;
+        prepare(session, &mut writes, Kind::Update, table, tag, rows.iter().filter(update)).await?;
+        prepare(session, &mut writes, Kind::InsertShadows, table, tag, rows.iter().filter(fresh)).await?;
+        prepare(session, &mut writes, Kind::UpdateShadows, table, tag, rows.iter().filter(known)).await?;
+    }
+    for (table, rows) in order.iter().rev().filter_map(touched) {
+        let delete = |row: &&Merged| row.effect == Effect::Delete;
+        let bury = |row: &&Merged| row.effect == Effect::Bury;
+        prepare(session, &mut writes, Kind::Delete, table, tag, rows.iter().filter(delete)).await?;
+        prepare(session, &mut writes, Kind::Bury, table, tag, rows.iter().filter(bury)).await?;
+    }
+
+    let client = session.client();
+    let mut pending: Vec<Pending<'_, ()>> = Vec::with_capacity(writes.len() + 1);
+    for write in &writes {
+        pending.push(Box::pin(async {
+            client.execute(&write.statement, &references(&write.parameters)).await.map(drop)
+        }));
+    }
+    pending.push(Box::pin(client.batch_execute("COMMIT")));
+    pipeline::all(pending).await.map(drop)
+}
+
+/// Adds the statements that do `kind` to `rows`: none for no rows, several for very many bytes.
+async fn prepare<'a>(
+    session: &mut Session,
+    writes: &mut Vec<Write<'a>>,
+    kind: Kind,
+    table: &Arc<Table>,
+    tag: &'a Tag,
+    rows: impl Iterator<Item = &'a Merged>,
+) -> Result<(), Error> {
+    let most = if refers_to_itself(table) { SELF_REFERRING_BYTES } else { STATEMENT_BYTES };
+    let mut chunks: Vec<Vec<&'a Merged>> = Vec::new();
+    let mut weight = most;
+    for row in rows {
+        weight = weight.saturating_add(row.weight());
+        match chunks.last_mut() {
+            Some(chunk) if weight <= most => chunk.push(row),
+            _ => {
+                chunks.push(vec![row]);
+                weight = row.weight();
+            }
+        }
+    }
+    for chunk in chunks {
+        let statement = session.statement(kind, table).await?;
+        writes.push(Write { statement, parameters: parameters(kind, table, tag, &chunk) });
+    }
+    Ok(())
+}
+
+/// The parameters that the kind's documentation names.
+fn parameters<'a>(kind: Kind, table: &Table, tag: &'a Tag, rows: &[&'a Merged]) -> Vec<Parameter<'a>> {
+    let mut parameters: Vec<Parameter<'a>> = Vec::with_capacity(table.columns.len() + 4);
+    if matches!(kind, Kind::Delete | Kind::InsertShadows | Kind::UpdateShadows | Kind::Bury) {
+        parameters.push(Box::new(Moment(tag.ms)));
+        parameters.push(Box::new(tag.origin.client().map(change::ClientId::as_str)));
+    }
+    let given = |rows: &[&'a Merged]| Array(rows.iter().map(|row| Some(&row.given)).collect());
+    let marked = |rows: &[&'a Merged]| Array(rows.iter().map(|row| Some(&row.marked)).collect());
+    match kind {
+        Kind::InsertShadows | Kind::UpdateShadows => {
+            parameters.extend(key_arrays(table, rows.iter().map(|row| row.key.as_slice())));
+            parameters.push(Box::new(Array(rows.iter().map(|row| row.tags.as_ref()).collect())));
+            parameters.push(Box::new(marked(rows)));
+        }
+        _ => {
+            for column in 0..table.columns.len() {
+                parameters.push(Box::new(Array(rows.iter().map(|row| row.value(column)).collect())));
+            }
+            if kind != Kind::Insert {
+                parameters.push(Box::new(given(rows)));
+            }
+            if matches!(kind, Kind::Delete | Kind::Bury) {
+                parameters.push(Box::new(marked(rows)));
+            }
+        }
+    }
+    parameters
+}
+
+/// One array per key column.
+fn key_arrays<'a>(
+    table: &Table,
+    keys: impl Iterator<Item = &'a [bytes::Bytes]> + Clone,
+) -> Vec<Parameter<'a>> {
+    let column = |n: usize| Array(keys.clone().map(|key| key.get(n)).collect());
+    (0..table.primary_key.len()).map(|n| Box::new(column(n)) as Parameter<'a>).collect()
+}
+
+fn references<'a>(parameters: &'a [Parameter<'_>]) -> Vec<&'a (dyn ToSql + Sync)> {
+    parameters.iter().map(|parameter| &**parameter as &(dyn ToSql + Sync)).collect()
+}

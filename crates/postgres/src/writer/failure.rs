@@ -1,0 +1,139 @@
+//! What went wrong, and what to do about it (spec 05 §7.6).
+
+use schema::Table;
+use tokio_postgres::error::{DbError, SqlState};
+
+/// Postgres, or the writer, refused a client transaction for good. Nothing of it was applied, and its author's position
+/// has not moved. The message may be shown to the author: it names tables, columns and constraints, but no values.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Refused {
+    /// The SQLSTATE that Postgres gave, or one that fits.
+    pub sqlstate: String,
+    /// What happened, to which thing, what to do.
+    pub message: String,
+}
+
+impl Refused {
+    pub(super) fn new(code: &SqlState, message: impl Into<String>) -> Refused {
+        Refused { sqlstate: code.code().to_owned(), message: message.into() }
+    }
+
+    /// A race that was lost every time: it was none.
+    pub(super) fn unending(error: &tokio_postgres::Error) -> Refused {
+        error.as_db_error().map_or_else(
+            || Refused::new(&SqlState::CONNECTION_FAILURE, "the transaction could not be applied"),
+            refused,
+        )
+    }
+}
+
+/// Why one attempt to apply a transaction came to nothing.
+#[derive(Debug)]
+pub enum Failure {
+    /// Postgres is away, short of something, or chose this transaction to give way: try again, however long it takes.
+    Transient(tokio_postgres::Error),
+    /// A row appeared between looking and writing, or something of that kind: try again, but not for ever.
+    Race(tokio_postgres::Error),
+    /// It will not work.
+    Permanent(Refused),
+}
+
+impl Failure {
+    /// Judges an error of Postgres or the driver; `tables` are those that the transaction touches.
+    pub fn of<'a>(error: tokio_postgres::Error, tables: impl Iterator<Item = &'a Table>) -> Failure {
+        let Some(db) = error.as_db_error() else {
+            return match error.is_closed() || error.code().is_none() && is_io(&error) {
+                true => Failure::Transient(error),
+                false => Failure::Permanent(Refused::new(
+                    &SqlState::DATA_EXCEPTION,
+                    "the transaction can't be handed to Postgres: a value can't be encoded, or a stored tag can't be read",
+                )),
+            };
+        };
+        let class = db.code().code().get(..2).unwrap_or_default();
+        match db.code() {
+            code if *code == SqlState::UNIQUE_VIOLATION => match is_of_a_key(db, tables) {
+                true => Failure::Race(error),
+                false => Failure::Permanent(refused(db)),
+            },
+            code if TRANSIENT.contains(code) || matches!(class, "08" | "53" | "57" | "58") => {
+                Failure::Transient(error)
+            }
+            code if RACES.contains(code) => Failure::Race(error),
+            _ => Failure::Permanent(refused(db)),
+        }
+    }
+}
+
+/// Beside the classes for lost connections, want of resources, operators and the system.
+const TRANSIENT: [SqlState; 4] = [
+    SqlState::T_R_SERIALIZATION_FAILURE,
+    SqlState::T_R_DEADLOCK_DETECTED,
+    SqlState::LOCK_NOT_AVAILABLE,
+    // Right after a failover.
+    SqlState::READ_ONLY_SQL_TRANSACTION,
+];
+
+/// What a schema change beside us can cause: a plan that has become stale, a statement that is gone.
+const RACES: [SqlState; 3] =
+    [SqlState::FEATURE_NOT_SUPPORTED, SqlState::INVALID_SQL_STATEMENT_NAME, SqlState::INTERNAL_ERROR];
+
+/// Whether the driver failed to talk, rather than to encode or decode.
+fn is_io(error: &tokio_postgres::Error) -> bool {
+    std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<std::io::Error>)
+}
+
+/// Whether a unique index is that of a table's key or of a shadow's: then somebody else has made the row, which the next
+/// attempt finds.
+fn is_of_a_key<'a>(error: &DbError, mut tables: impl Iterator<Item = &'a Table>) -> bool {
+    error.schema() == Some("electric")
+        || tables.any(|table| {
+            error.schema() == Some(&table.schema)
+                && error.table() == Some(&table.name)
+                && error.constraint() == Some(&table.primary_key_name)
+        })
+}
+
+/// Composed from names only: Postgres' own messages can quote values.
+fn refused(error: &DbError) -> Refused {
+    let table = error.table().map(|name| format!(" of table {name:?}")).unwrap_or_default();
+    let constraint = error.constraint().unwrap_or("?");
+    let column = error.column().unwrap_or("?");
+    let what = match error.code() {
+        code if *code == SqlState::NOT_NULL_VIOLATION => {
+            format!("column {column:?}{table} must not be null")
+        }
+        code if *code == SqlState::FOREIGN_KEY_VIOLATION => format!(
+            "foreign key {constraint:?}{table} does not hold: the row referred to does not exist, or rows still refer to the one removed"
+        ),
+        code if *code == SqlState::UNIQUE_VIOLATION => {
+            format!("unique constraint {constraint:?}{table} does not hold: another row has the same values")
+        }
+        code if *code == SqlState::CHECK_VIOLATION => {
+            format!("check constraint {constraint:?}{table} does not hold")
+        }
+        code if *code == SqlState::EXCLUSION_VIOLATION => {
+            format!("exclusion constraint {constraint:?}{table} does not hold")
+        }
+        code if *code == SqlState::STRING_DATA_RIGHT_TRUNCATION => {
+            format!("a text is longer than its column{table} allows")
+        }
+        code if *code == SqlState::RAISE_EXCEPTION => {
+            format!("a trigger or function{table} raised an exception")
+        }
+        code if *code == SqlState::INSUFFICIENT_PRIVILEGE => format!(
+            "the service's database role may not write{table}: grant it SELECT, INSERT, UPDATE and DELETE"
+        ),
+        code if code.code().starts_with("22") => format!("a value does not suit its column{table}"),
+        code if code.code().starts_with("42") => {
+            format!("the table or a column{table} has changed or is gone: reconnect to get the new schema")
+        }
+        _ => format!("an error in the database{table}"),
+    };
+    let code = error.code().code();
+    Refused {
+        sqlstate: code.to_owned(),
+        message: format!("Postgres refused the transaction: {what} (SQLSTATE {code})"),
+    }
+}

@@ -1,0 +1,34 @@
+//! Client transactions on their way into Postgres (spec 05 §7).
+//!
+//! Each client transaction becomes one Postgres transaction, in two flushes whatever its size:
+//!
+//! 1. `BEGIN`; the acknowledgement row, which also skips duplicates; the rows of the tables and of their shadows, locked in
+//!    the order of table and key, a table before its shadow.
+//! 2. what [`merge`] makes of them, as a handful of set-based statements per table, parents before children; `COMMIT`.
+//!
+//! A [`WriterPool`] spreads clients over connections. Postgres away, deadlocks and races with native writes are waited out;
+//! what Postgres refuses for good is rolled back, reported to its author alone, and leaves no trace.
+
+mod apply;
+mod batch;
+mod binding;
+mod failure;
+mod key;
+mod pipeline;
+mod pool;
+mod rows;
+mod session;
+mod statements;
+mod tags;
+
+pub use failure::Refused;
+pub use pool::WriterPool;
+
+/// What became of a client transaction that was not refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// It is committed.
+    Committed,
+    /// It had been before: its position is not above the acknowledged one. Nothing was done (spec 05 §7.3).
+    Duplicate,
+}

@@ -1,0 +1,33 @@
+//! Statements sent one after the other without waiting for the answers between.
+
+use std::{
+    future::{Future, poll_fn},
+    pin::Pin,
+    task::Poll,
+};
+
+/// A statement on its way.
+pub type Pending<'a, T> = Pin<Box<dyn Future<Output = Result<T, tokio_postgres::Error>> + Send + 'a>>;
+
+/// Waits for all, and returns all answers or the first error in their order.
+///
+/// The driver sends a statement when its future is polled for the first time, and the futures are polled in order: so
+/// all are sent at once, in order, or none is. After an error Postgres refuses the rest of the transaction, so the first
+/// error is the one that matters.
+pub async fn all<T>(mut pending: Vec<Pending<'_, T>>) -> Result<Vec<T>, tokio_postgres::Error> {
+    let mut answers: Vec<Option<Result<T, tokio_postgres::Error>>> = pending.iter().map(|_| None).collect();
+    poll_fn(|context| {
+        let mut waiting = false;
+        for (future, answer) in pending.iter_mut().zip(&mut answers) {
+            if answer.is_none() {
+                match future.as_mut().poll(context) {
+                    Poll::Ready(result) => *answer = Some(result),
+                    Poll::Pending => waiting = true,
+                }
+            }
+        }
+        if waiting { Poll::Pending } else { Poll::Ready(()) }
+    })
+    .await;
+    answers.into_iter().flatten().collect()
+}

@@ -1,0 +1,206 @@
+//! What Postgres has of the rows that a transaction touches, and what merging makes of them.
+
+use bytes::Bytes;
+use change::{ClientOp, Field, Tag, Tags};
+use merge::{Effect, Image, RowState, fold};
+use schema::Table;
+use tokio_postgres::Row;
+
+use super::{
+    batch::{Batch, RowOps},
+    binding::Mask,
+    key::Key,
+    tags::{self, StoredTag, StoredTags},
+};
+
+/// One row with all that is known of it.
+#[derive(Debug)]
+pub struct Found<'a> {
+    key: Key,
+    ops: Vec<&'a ClientOp>,
+    /// Whether the table has it.
+    lives: bool,
+    /// What the shadow says, if there is one.
+    shadow: Option<FoundShadow>,
+}
+
+#[derive(Debug)]
+struct FoundShadow {
+    tags: Tags,
+    column_tags: Vec<Option<Tag>>,
+    has_image: bool,
+}
+
+/// All rows of a table that a transaction touches.
+#[derive(Debug)]
+pub struct FoundRows<'a> {
+    rows: Vec<Found<'a>>,
+}
+
+/// What a row will be.
+#[derive(Debug)]
+pub struct Merged {
+    /// Its key.
+    pub key: Key,
+    /// What happens to it.
+    pub effect: Effect,
+    /// In table column order; absent: as stored.
+    values: Vec<Field>,
+    /// The columns whose values are given.
+    pub given: Mask,
+    /// The columns that take the transaction's tag; the bit after theirs: the row was there before sync.
+    pub marked: Mask,
+    /// The set of tags as a literal, unless it is the transaction's own tag alone.
+    pub tags: Option<String>,
+    /// Whether it has a shadow already.
+    pub has_shadow: bool,
+    /// Whether it comes back from its tombstone.
+    pub from_tombstone: bool,
+}
+
+impl<'a> FoundRows<'a> {
+    /// Puts together what the locking statements returned.
+    pub fn read(
+        batch: Batch<'a>,
+        live: &[Row],
+        shadows: &[Row],
+    ) -> Result<FoundRows<'a>, tokio_postgres::Error> {
+        let table = batch.table;
+        let found = |RowOps { key, ops }| Found { key, ops, lives: false, shadow: None };
+        let mut rows: Vec<Found<'a>> = batch.rows.into_iter().map(found).collect();
+        for row in live {
+            if let Some(found) = rows.get_mut(ordinal(row)?) {
+                found.lives = true;
+            }
+        }
+        for row in shadows {
+            let shadow = FoundShadow::read(row, &table)?;
+            if let Some(found) = rows.get_mut(ordinal(row)?) {
+                found.shadow = Some(shadow);
+            }
+        }
+        Ok(FoundRows { rows })
+    }
+
+    /// Whether a row looks dead by its table and alive by its shadow. Somebody may have brought it back between the two
+    /// looks; now that the shadow is locked, a second look at the table tells.
+    pub fn is_torn(&self) -> bool {
+        self.rows
+            .iter()
+            .any(|row| !row.lives && row.shadow.as_ref().is_some_and(|shadow| !shadow.tags.is_empty()))
+    }
+
+    /// The rows' keys, in the order of the ordinals.
+    pub fn keys(&self) -> impl Iterator<Item = &[Bytes]> + Clone {
+        self.rows.iter().map(|row| row.key.as_slice())
+    }
+
+    /// The second look.
+    pub fn look_again(&mut self, live: &[Row]) -> Result<(), tokio_postgres::Error> {
+        for row in live {
+            if let Some(found) = self.rows.get_mut(ordinal(row)?) {
+                found.lives = true;
+            }
+        }
+        Ok(())
+    }
+
+    /// Merges the operations into the rows.
+    pub fn merge(self, table: &Table, tag: &Tag) -> Vec<Merged> {
+        self.rows.into_iter().map(|row| row.merge(table, tag)).collect()
+    }
+}
+
+fn ordinal(row: &Row) -> Result<usize, tokio_postgres::Error> {
+    Ok(usize::try_from(row.try_get::<_, i64>(0)? - 1).unwrap_or(usize::MAX))
+}
+
+impl FoundShadow {
+    fn read(row: &Row, table: &Table) -> Result<FoundShadow, tokio_postgres::Error> {
+        let mut column_tags = vec![None; table.columns.len()];
+        let tagged = table.shadow.tag_columns.iter().zip(&mut column_tags).filter(|(name, _)| name.is_some());
+        for (n, (_, tag)) in tagged.enumerate() {
+            *tag = row.try_get::<_, Option<StoredTag>>(3 + n)?.map(|stored| stored.0);
+        }
+        Ok(FoundShadow { tags: row.try_get::<_, StoredTags>(1)?.0, has_image: row.try_get(2)?, column_tags })
+    }
+}
+
+impl Found<'_> {
+    fn merge(self, table: &Table, tag: &Tag) -> Merged {
+        let columns = table.columns.len();
+        let has_shadow = self.shadow.is_some();
+        let untracked = self.lives && !has_shadow;
+        let mut state = before(self.lives, self.shadow, table);
+        let from_tombstone = !self.lives && state.image != Image::Unknown;
+        let effect = fold(self.ops, tag, &mut state);
+
+        let mut values = match state.image {
+            Image::Known(values) => values,
+            Image::Unknown => vec![Field::Absent; columns],
+        };
+        let (mut given, mut marked) = (Mask::new(columns), Mask::new(columns + 1));
+        for (column, value) in table.primary_key.iter().zip(&self.key) {
+            if let Some(place) = values.get_mut(*column) {
+                *place = Field::Value(value.clone());
+            }
+        }
+        for (column, value) in values.iter().enumerate() {
+            if *value != Field::Absent {
+                given.set(column);
+            }
+        }
+        for (column, column_tag) in state.column_tags.iter().enumerate() {
+            if column_tag.as_ref() == Some(tag) {
+                marked.set(column);
+            }
+        }
+        if untracked {
+            marked.set(columns);
+        }
+        let own_alone = state.tags.len() == 1 && state.tags.contains(tag);
+        let tags = (!own_alone).then(|| tags::literal(&state.tags));
+        Merged { key: self.key, effect, values, given, marked, tags, has_shadow, from_tombstone }
+    }
+}
+
+/// The row's state before the transaction. The table says whether it lives: where its shadow disagrees, somebody has
+/// written with the triggers off.
+fn before(lives: bool, shadow: Option<FoundShadow>, table: &Table) -> RowState {
+    let columns = table.columns.len();
+    let stored = || vec![Field::Absent; columns];
+    match (lives, shadow) {
+        (false, None) => RowState::unknown(columns),
+        (true, None) => RowState::untracked(stored(), &table.primary_key),
+        (lives, Some(shadow)) => {
+            let known = lives || shadow.has_image;
+            let tags = match (lives, shadow.tags.is_empty()) {
+                (true, true) => [Tag::EPOCH].into_iter().collect(),
+                (true, false) => shadow.tags,
+                (false, _) => Tags::new(),
+            };
+            RowState {
+                image: if known { Image::Known(stored()) } else { Image::Unknown },
+                tags,
+                column_tags: shadow.column_tags,
+                last_tag: None,
+            }
+        }
+    }
+}
+
+impl Merged {
+    /// The value to bind for a column; what is not given is NULL.
+    pub fn value(&self, column: usize) -> Option<&Bytes> {
+        match self.values.get(column) {
+            Some(Field::Value(bytes)) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// Roughly the bytes that it takes to bind, for sizing statements.
+    pub fn weight(&self) -> usize {
+        let values: usize = self.values.iter().map(|value| 4 + value.value().map_or(0, <[u8]>::len)).sum();
+        values + self.tags.as_ref().map_or(0, String::len) + 64
+    }
+}

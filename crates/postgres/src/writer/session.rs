@@ -1,0 +1,102 @@
+//! One connection of the writer, with its statements.
+
+use std::{collections::HashMap, sync::Arc};
+
+use change::RelationId;
+use schema::Table;
+use tokio_postgres::{Client, Error, Statement, error::SqlState};
+
+use super::statements::{self, Kind};
+use crate::connection::{self, ConnectConfig, ConnectError, Purpose};
+
+/// What a session needs. The first line keeps the triggers of native writes quiet. The others fix the plans: each
+/// statement is planned once, to reach each row through the index of the key, however small a table was when first seen.
+const SETTINGS: &str = "\
+    SET electric.session_replication_role = 'replica'; \
+    SET plan_cache_mode = force_generic_plan; \
+    SET enable_seqscan = off; \
+    SET enable_hashjoin = off; \
+    SET enable_mergejoin = off; \
+    SET jit = off";
+
+/// What is good to have, where the role may set it and the server knows it: a deadlock with a native session is resolved at
+/// our cost, and a backend that waits for a lock notices that we have gone.
+const WISHES: [&str; 2] = ["SET deadlock_timeout = '100ms'", "SET client_connection_check_interval = '2s'"];
+
+/// One connection.
+pub struct Session {
+    client: Client,
+    tables: HashMap<RelationId, Prepared>,
+    acknowledge: Statement,
+}
+
+/// The statements of a table, as long as its definition stays.
+struct Prepared {
+    table: Arc<Table>,
+    statements: HashMap<Kind, Statement>,
+}
+
+/// No session could be had.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// No connection.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// It could not be prepared.
+    #[error("{}", connection::chain(.0))]
+    Prepare(#[from] Error),
+}
+
+impl Session {
+    /// Connects.
+    pub async fn open(config: &ConnectConfig) -> Result<Session, OpenError> {
+        let client = connection::connect(config, Purpose::Writer).await?;
+        client.batch_execute(SETTINGS).await?;
+        for wish in WISHES {
+            if let Err(error) = client.batch_execute(wish).await
+                && error.as_db_error().is_none()
+            {
+                return Err(error.into());
+            }
+        }
+        let acknowledge = client.prepare(statements::ACKNOWLEDGE).await?;
+        Ok(Session { client, tables: HashMap::new(), acknowledge })
+    }
+
+    /// The connection.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// [`statements::ACKNOWLEDGE`].
+    pub fn acknowledge(&self) -> &Statement {
+        &self.acknowledge
+    }
+
+    /// A table's statement, prepared when first asked for and again when the table has changed.
+    pub async fn statement(&mut self, kind: Kind, table: &Arc<Table>) -> Result<Statement, Error> {
+        let prepared = self
+            .tables
+            .entry(table.id)
+            .and_modify(|prepared| {
+                if !Arc::ptr_eq(&prepared.table, table) && prepared.table != *table {
+                    prepared.statements.clear();
+                }
+                prepared.table = table.clone();
+            })
+            .or_insert_with(|| Prepared { table: table.clone(), statements: HashMap::new() });
+        if let Some(statement) = prepared.statements.get(&kind) {
+            return Ok(statement.clone());
+        }
+        let statement = self.client.prepare(&statements::sql(kind, table)).await?;
+        prepared.statements.insert(kind, statement.clone());
+        Ok(statement)
+    }
+
+    /// After a lost race: what was prepared may be out of date, unless the race was for a row.
+    pub fn forget_statements_if_stale(&mut self, error: &Error) {
+        if error.code() != Some(&SqlState::UNIQUE_VIOLATION) {
+            self.tables.clear();
+        }
+    }
+}

@@ -1,0 +1,368 @@
+//! The SQL of the writer: a few set-based statements per table, any number of rows each.
+//!
+//! Rows come as arrays, one text array per column of the table (`c0`, `c1`, … in table order), unnested side by side, and
+//! are cast to the columns' types without their modifiers, so that assignment checks lengths as it does for anybody else.
+//! Statements that write tags begin with two parameters of the transaction's own tag: its moment and its source.
+
+use std::{borrow::Cow, fmt::Write};
+
+use schema::{Column, ColumnType, Table};
+
+/// What a statement does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// `(keys…)` → the canonical texts of the keys, in order.
+    CanonicalKeys,
+    /// `(keys…)` → the ordinals of the rows that live, locked in key order.
+    LockRows,
+    /// `(keys…)` → ordinal, tags, whether there is a tombstone, and the columns' tags; locked in key order.
+    LockShadows,
+    /// `(columns…)`: new rows.
+    Insert,
+    /// `(columns…, given)`: dead rows come back; columns that are not given come from the tombstone.
+    Revive,
+    /// `(columns…, given)`: live rows; columns that are not given stay.
+    Update,
+    /// `(tag, columns…, given, marked)`: live rows go; the shadow gets the tombstone.
+    Delete,
+    /// `(tag, keys…, tags, marked)`: shadows of rows that had none.
+    InsertShadows,
+    /// `(tag, keys…, tags, marked)`: shadows of rows that live.
+    UpdateShadows,
+    /// `(tag, columns…, given, marked)`: shadows of rows that were dead and stay so.
+    Bury,
+}
+
+/// The acknowledgement, and the test for duplicates (spec 05 §7.3): `(client, position, milliseconds)` changes no row if the
+/// position is not above the stored one. Positions compare as unsigned big-endian numbers of up to eight bytes.
+pub const ACKNOWLEDGE: &str = "\
+    INSERT INTO electric.acknowledged_client_lsns AS a (client_id, lsn, ts) VALUES ($1::text, $2::bytea, $3::bigint) \
+    ON CONFLICT (client_id) DO UPDATE SET lsn = excluded.lsn, ts = excluded.ts \
+    WHERE lpad(encode(a.lsn, 'hex'), 16, '0') COLLATE \"C\" < lpad(encode(excluded.lsn, 'hex'), 16, '0') COLLATE \"C\"";
+
+/// The transaction's own tag.
+const TAG: &str = "ROW($1::timestamptz, $2::text)::electric.tag";
+
+/// What a row that sync has not touched has for a tag.
+const EPOCH: &str = "ROW('1970-01-01 00:00:00+00'::timestamptz, NULL)::electric.tag";
+
+/// The statement for a table.
+pub fn sql(kind: Kind, table: &Table) -> String {
+    let names = Names::new(table);
+    match kind {
+        Kind::CanonicalKeys => names.canonical_keys(),
+        Kind::LockRows => names.lock_rows(),
+        Kind::LockShadows => names.lock_shadows(),
+        Kind::Insert => names.insert(),
+        Kind::Revive => names.revive(),
+        Kind::Update => names.update(),
+        Kind::Delete => names.delete(),
+        Kind::InsertShadows => names.insert_shadows(),
+        Kind::UpdateShadows => names.update_shadows(),
+        Kind::Bury => names.bury(),
+    }
+}
+
+/// An identifier in quotes.
+fn quote(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A string constant; `standard_conforming_strings` is on.
+fn constant(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+fn join(parts: impl Iterator<Item = String>, separator: &str) -> String {
+    parts.collect::<Vec<_>>().join(separator)
+}
+
+/// The type to cast to, without modifiers: an explicit cast to `varchar(3)` would cut silently.
+fn cast(column: &Column) -> Cow<'_, str> {
+    Cow::Borrowed(match &column.ty {
+        ColumnType::Bool => "bool",
+        ColumnType::Int2 => "int2",
+        ColumnType::Int4 => "int4",
+        ColumnType::Int8 => "int8",
+        ColumnType::Float4 => "float4",
+        ColumnType::Float8 => "float8",
+        ColumnType::Text => "text",
+        ColumnType::Varchar => "varchar",
+        ColumnType::Uuid => "uuid",
+        ColumnType::Date => "date",
+        ColumnType::Time => "time",
+        ColumnType::Timestamp => "timestamp",
+        ColumnType::Timestamptz => "timestamptz",
+        ColumnType::Jsonb => "jsonb",
+        ColumnType::Bytea => "bytea",
+        ColumnType::Enum(_) => return full_cast(column),
+    })
+}
+
+/// The type with its modifiers. The catalogue prints a type of schema `public` bare; what the session's search path
+/// would make of that is nothing to rely on.
+fn full_cast(column: &Column) -> Cow<'_, str> {
+    let outside_quotes = column.sql_type.split('"').step_by(2);
+    match &column.ty {
+        ColumnType::Enum(_) if !outside_quotes.clone().any(|part| part.contains('.')) => {
+            Cow::Owned(format!("public.{}", column.sql_type))
+        }
+        _ => Cow::Borrowed(&column.sql_type),
+    }
+}
+
+/// A value of a column as its type's output function prints it, which is what replication sends.
+fn printed(value: &str, column: &Column) -> String {
+    match column.ty {
+        ColumnType::Bool => format!("CASE {value} WHEN true THEN 't' WHEN false THEN 'f' END"),
+        _ => format!("{value}::text"),
+    }
+}
+
+/// A table's names and columns, ready to be put into statements.
+struct Names<'a> {
+    table: &'a Table,
+    main: String,
+    shadow: String,
+}
+
+impl<'a> Names<'a> {
+    fn new(table: &'a Table) -> Names<'a> {
+        let main = format!("{}.{}", quote(&table.schema), quote(&table.name));
+        let shadow = format!("electric.{}", quote(&table.shadow.name));
+        Names { table, main, shadow }
+    }
+
+    fn key(&self) -> impl Iterator<Item = (usize, &'a Column)> {
+        self.table.primary_key.iter().filter_map(|column| Some((*column, self.table.columns.get(*column)?)))
+    }
+
+    fn columns(&self) -> impl Iterator<Item = (usize, &'a Column)> {
+        self.table.columns.iter().enumerate()
+    }
+
+    fn values(&self) -> impl Iterator<Item = (usize, &'a Column)> {
+        self.columns().filter(|(n, _)| !self.table.primary_key.contains(n))
+    }
+
+    /// Columns with the quoted names of the columns that hold their tags.
+    fn tags(&self) -> impl Iterator<Item = (usize, String)> {
+        let tags = self.table.shadow.tag_columns.iter().enumerate();
+        tags.filter_map(|(n, name)| name.as_ref().map(|name| (n, quote(name))))
+    }
+
+    fn key_names(&self) -> String {
+        join(self.key().map(|(_, c)| quote(&c.name)), ", ")
+    }
+
+    /// `unnest(…) AS u(c0, …, more…)`, the first parameter being `$first`.
+    fn rows(
+        &self,
+        first: usize,
+        columns: impl Iterator<Item = (usize, &'a Column)>,
+        more: &[(&str, &str)],
+    ) -> String {
+        let names: Vec<(String, &str)> = columns
+            .map(|(n, _)| (format!("c{n}"), "text[]"))
+            .chain(more.iter().map(|(name, ty)| ((*name).to_owned(), *ty)))
+            .collect();
+        let arrays = join(names.iter().enumerate().map(|(n, (_, ty))| format!("${}::{ty}", first + n)), ", ");
+        format!("unnest({arrays}) AS u({})", join(names.into_iter().map(|(name, _)| name), ", "))
+    }
+
+    /// That `alias` is the row of `u`.
+    fn on_key(&self, alias: &str, u: &str) -> String {
+        let equal = |(n, c): (usize, &Column)| format!("{alias}.{} = {u}.c{n}::{}", quote(&c.name), cast(c));
+        join(self.key().map(equal), " AND ")
+    }
+
+    /// The keys with their ordinals, in key order.
+    fn ordered_keys(&self) -> String {
+        let keys: Vec<usize> = self.key().map(|(n, _)| n).collect();
+        let arrays = join((1..=keys.len()).map(|n| format!("${n}::text[]")), ", ");
+        let names = join(keys.iter().map(|n| format!("c{n}")), ", ");
+        let order = join(self.key().map(|(n, c)| format!("u.c{n}::{}", cast(c))), ", ");
+        format!("(SELECT u.* FROM unnest({arrays}) WITH ORDINALITY AS u({names}, n) ORDER BY {order}) AS u")
+    }
+
+    fn canonical_keys(&self) -> String {
+        let keys: Vec<usize> = self.key().map(|(n, _)| n).collect();
+        let arrays = join((1..=keys.len()).map(|n| format!("${n}::text[]")), ", ");
+        let names = join(keys.iter().map(|n| format!("c{n}")), ", ");
+        let texts = self.key().map(|(n, c)| printed(&format!("(u.c{n}::{})", full_cast(c)), c));
+        format!(
+            "SELECT {} FROM unnest({arrays}) WITH ORDINALITY AS u({names}, n) ORDER BY n",
+            join(texts, ", ")
+        )
+    }
+
+    // The subquery that locks can't be joined in any other way than once per row, in order, through the key's index.
+    fn lock_rows(&self) -> String {
+        format!(
+            "SELECT u.n FROM {} CROSS JOIN LATERAL (SELECT FROM {} AS t WHERE {} FOR NO KEY UPDATE) AS t",
+            self.ordered_keys(),
+            self.main,
+            self.on_key("t", "u")
+        )
+    }
+
+    fn lock_shadows(&self) -> String {
+        let mut columns = "s._tags, s._image IS NOT NULL AS buried".to_owned();
+        for (n, name) in self.tags() {
+            let _ = write!(columns, ", s.{name} AS t{n}");
+        }
+        format!(
+            "SELECT u.n, s.* FROM {} CROSS JOIN LATERAL (SELECT {columns} FROM {} AS s WHERE {} FOR UPDATE) AS s",
+            self.ordered_keys(),
+            self.shadow,
+            self.on_key("s", "u")
+        )
+    }
+
+    fn insert(&self) -> String {
+        format!(
+            "INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {}",
+            self.main,
+            join(self.columns().map(|(_, c)| quote(&c.name)), ", "),
+            join(self.columns().map(|(n, c)| format!("u.c{n}::{}", cast(c))), ", "),
+            self.rows(1, self.columns(), &[])
+        )
+    }
+
+    fn revive(&self) -> String {
+        let value = |(n, c): (usize, &Column)| match self.table.primary_key.contains(&n) {
+            true => format!("u.c{n}::{}", cast(c)),
+            false => format!(
+                "CASE WHEN get_bit(u.given, {n}) = 1 THEN u.c{n}::{ty} ELSE (s._image ->> {name})::{ty} END",
+                ty = cast(c),
+                name = constant(&c.name)
+            ),
+        };
+        format!(
+            "INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {} LEFT JOIN {} AS s ON {}",
+            self.main,
+            join(self.columns().map(|(_, c)| quote(&c.name)), ", "),
+            join(self.columns().map(value), ", "),
+            self.rows(1, self.columns(), &[("given", "bytea[]")]),
+            self.shadow,
+            self.on_key("s", "u")
+        )
+    }
+
+    fn update(&self) -> String {
+        let mut set = join(
+            self.values().map(|(n, c)| {
+                let (name, ty) = (quote(&c.name), cast(c));
+                format!("{name} = CASE WHEN get_bit(u.given, {n}) = 1 THEN u.c{n}::{ty} ELSE t.{name} END")
+            }),
+            ", ",
+        );
+        if set.is_empty() {
+            // The table has nothing but its key; the row is still touched.
+            set = join(self.key().take(1).map(|(_, c)| format!("{0} = t.{0}", quote(&c.name))), "");
+        }
+        format!(
+            "UPDATE {} AS t SET {set} FROM {} WHERE {}",
+            self.main,
+            self.rows(1, self.columns(), &[("given", "bytea[]")]),
+            self.on_key("t", "u")
+        )
+    }
+
+    fn delete(&self) -> String {
+        let keys = join(self.key().map(|(n, _)| format!("u.c{n}")), ", ");
+        let value = |n: usize, c: &Column| {
+            let kept = printed(&format!("t.{}", quote(&c.name)), c);
+            match self.table.primary_key.contains(&n) {
+                true => kept,
+                false => {
+                    let given = printed(&format!("(u.c{n}::{})", full_cast(c)), c);
+                    format!("CASE WHEN get_bit(u.given, {n}) = 1 THEN {given} ELSE {kept} END")
+                }
+            }
+        };
+        let image = format!(
+            "jsonb_object(ARRAY[{}], ARRAY[{}]::text[])",
+            join(self.columns().map(|(_, c)| constant(&c.name)), ", "),
+            join(self.columns().map(|(n, c)| value(n, c)), ", ")
+        );
+        let mut set = format!("_tags = '{{}}', _tag = {TAG}, _image = gone.image");
+        for (n, name) in self.tags() {
+            let _ = write!(
+                set,
+                ", {name} = CASE WHEN get_bit(gone.marked, {n}) = 1 THEN {TAG} ELSE s.{name} END"
+            );
+        }
+        format!(
+            "WITH gone AS (DELETE FROM {} AS t USING {} WHERE {} RETURNING {keys}, u.marked, {image} AS image) \
+             UPDATE {} AS s SET {set} FROM gone WHERE {}",
+            self.main,
+            self.rows(3, self.columns(), &[("given", "bytea[]"), ("marked", "bytea[]")]),
+            self.on_key("t", "u"),
+            self.shadow,
+            self.on_key("s", "gone")
+        )
+    }
+
+    /// The set of tags: the transaction's own alone unless it is given.
+    fn tag_set() -> String {
+        format!("coalesce(u.tags::electric.tag[], ARRAY[{TAG}])")
+    }
+
+    // The bit after those of the columns says that the row lived before its table was synced.
+    fn insert_shadows(&self) -> String {
+        let untracked = self.table.columns.len();
+        let keys = join(self.key().map(|(n, c)| format!("u.c{n}::{}", cast(c))), ", ");
+        let tag = |(n, _): (usize, String)| {
+            format!(
+                ", CASE WHEN get_bit(u.marked, {n}) = 1 THEN {TAG} WHEN get_bit(u.marked, {untracked}) = 1 THEN {EPOCH} END"
+            )
+        };
+        format!(
+            "INSERT INTO {} ({}, _tags, _tag{}) SELECT {keys}, {}, {TAG}{} FROM {}",
+            self.shadow,
+            self.key_names(),
+            join(self.tags().map(|(_, name)| format!(", {name}")), ""),
+            Self::tag_set(),
+            join(self.tags().map(tag), ""),
+            self.rows(3, self.key(), &[("tags", "text[]"), ("marked", "bytea[]")]),
+        )
+    }
+
+    fn update_shadows(&self) -> String {
+        let mut set = format!("_tags = {}, _tag = {TAG}, _image = NULL", Self::tag_set());
+        for (n, name) in self.tags() {
+            let _ =
+                write!(set, ", {name} = CASE WHEN get_bit(u.marked, {n}) = 1 THEN {TAG} ELSE s.{name} END");
+        }
+        format!(
+            "UPDATE {} AS s SET {set} FROM {} WHERE {}",
+            self.shadow,
+            self.rows(3, self.key(), &[("tags", "text[]"), ("marked", "bytea[]")]),
+            self.on_key("s", "u")
+        )
+    }
+
+    fn bury(&self) -> String {
+        let given = |(n, c): (usize, &Column)| {
+            let value = printed(&format!("(u.c{n}::{})", full_cast(c)), c);
+            let pair = format!("jsonb_build_object({}, {value})", constant(&c.name));
+            format!("CASE WHEN get_bit(u.given, {n}) = 1 THEN {pair} ELSE '{{}}' END")
+        };
+        let tag = |(n, _): (usize, String)| format!(", CASE WHEN get_bit(u.marked, {n}) = 1 THEN {TAG} END");
+        let kept = |(_, name): (usize, String)| format!(", {name} = coalesce(excluded.{name}, s.{name})");
+        format!(
+            "INSERT INTO {} AS s ({keys}, _tags, _tag, _image{}) SELECT {}, '{{}}', {TAG}, {}{} FROM {} \
+             ON CONFLICT ({keys}) DO UPDATE SET _tags = '{{}}', _tag = excluded._tag, \
+             _image = coalesce(s._image, '{{}}') || excluded._image{}",
+            self.shadow,
+            join(self.tags().map(|(_, name)| format!(", {name}")), ""),
+            join(self.key().map(|(n, c)| format!("u.c{n}::{}", cast(c))), ", "),
+            join(self.columns().map(given), " || "),
+            join(self.tags().map(tag), ""),
+            self.rows(3, self.columns(), &[("given", "bytea[]"), ("marked", "bytea[]")]),
+            join(self.tags().map(kept), ""),
+            keys = self.key_names(),
+        )
+    }
+}

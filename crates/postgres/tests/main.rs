@@ -1,0 +1,3 @@
+//! What talks to Postgres, tested against a private cluster.
+
+mod writer;

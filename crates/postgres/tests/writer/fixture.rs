@@ -1,0 +1,132 @@
+//! A database with synced tables, a writer, and client transactions to give it.
+
+use std::{
+    fs,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use change::{ClientId, ClientLsn, ClientOp, ClientOpKind, ClientTransaction, Field, Tags};
+use postgres::{connection::ConnectConfig, writer::WriterPool};
+use schema::{Schema, Table};
+use testkit::Database;
+use tokio_postgres::Client;
+
+/// A database whose tables are synced.
+#[derive(Clone)]
+pub struct Fixture {
+    pub db: Database,
+    pub schema: Arc<Schema>,
+}
+
+impl Fixture {
+    /// Makes the tables and electrifies those named.
+    pub async fn new(ddl: &str, tables: &[&str]) -> Fixture {
+        let db = Database::create().await;
+        let client = db.client().await;
+        install(&client).await;
+        client.batch_execute(ddl).await.expect("the tables");
+        for table in tables {
+            client.batch_execute(&format!("CALL electric.electrify('{table}')")).await.expect("electrified");
+        }
+        let snapshots = "SELECT electric.table_snapshot(oid)::text FROM electric.electrified";
+        let mut schema = Schema::default();
+        for row in client.query(snapshots, &[]).await.expect("snapshots") {
+            let snapshot = schema::parse(row.get::<_, &str>(0).as_bytes()).expect("a snapshot");
+            schema.insert(Arc::new(snapshot.table));
+        }
+        Fixture { db, schema: Arc::new(schema) }
+    }
+
+    /// A writer with so many connections.
+    pub fn writer(&self, size: usize) -> Arc<WriterPool> {
+        let (config, _) = ConnectConfig::parse(&self.db.url, Some(false), None).expect("a connection string");
+        let schema = self.schema.clone();
+        Arc::new(WriterPool::new(config, move || schema.clone(), size))
+    }
+
+    pub fn table(&self, name: &str) -> &Table {
+        self.schema.table_named(name).expect("a synced table")
+    }
+
+    pub fn insert(&self, table: &str, values: &[&str]) -> ClientOp {
+        self.op(ClientOpKind::Insert, table, values)
+    }
+
+    pub fn delete(&self, table: &str, key: &str) -> ClientOp {
+        self.op(ClientOpKind::Delete, table, &[key])
+    }
+
+    /// An operation whose first columns are given; `null` is NULL, `-` is absent. What is given counts as written, but for
+    /// the key.
+    pub fn op(&self, kind: ClientOpKind, table: &str, values: &[&str]) -> ClientOp {
+        let table = self.table(table);
+        let field = |n: usize| match values.get(n) {
+            None | Some(&"-") => Field::Absent,
+            Some(&"null") => Field::Null,
+            Some(text) => Field::Value(Bytes::copy_from_slice(text.as_bytes())),
+        };
+        let writes = matches!(kind, ClientOpKind::Insert | ClientOpKind::Update);
+        let values: Vec<Field> = (0..table.columns.len()).map(field).collect();
+        let written = (0..values.len())
+            .map(|n| writes && values[n] != Field::Absent && !table.primary_key.contains(&n))
+            .collect();
+        ClientOp { relation: table.id, kind, values, written, clear: Tags::new() }
+    }
+}
+
+/// The `lsn`-th transaction of a client, at that many milliseconds after the epoch times 1000.
+pub fn tx(client: &str, lsn: u32, ops: impl IntoIterator<Item = ClientOp>) -> ClientTransaction {
+    ClientTransaction {
+        client: ClientId::new(client).expect("an id"),
+        lsn: ClientLsn::new(Bytes::copy_from_slice(&lsn.to_be_bytes())).expect("a position"),
+        timestamp_ms: u64::from(lsn) * 1000,
+        ops: ops.into_iter().collect(),
+    }
+}
+
+/// With clear tags.
+pub fn clearing(mut op: ClientOp, tags: &[&str]) -> ClientOp {
+    op.clear = tags.iter().map(|text| text.parse().expect("a tag")).collect();
+    op
+}
+
+/// A client id of its own for each call.
+pub fn fresh_client() -> String {
+    static COUNTER: AtomicU32 = AtomicU32::new(0);
+    format!("client-{}", COUNTER.fetch_add(1, Ordering::Relaxed))
+}
+
+/// One value as text.
+pub async fn text(client: &Client, query: &str) -> Option<String> {
+    let rows = client.query(&format!("SELECT ({query})::text"), &[]).await.expect("a query");
+    rows.first().and_then(|row| row.get(0))
+}
+
+/// Waits until `query` says true.
+pub async fn until(client: &Client, query: &str) {
+    while text(client, query).await.as_deref() != Some("true") {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Schema `electric`.
+async fn install(client: &Client) {
+    client.batch_execute("CREATE SCHEMA electric").await.expect("a schema");
+    let sql = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql");
+    for folder in ["migrations", "routines"] {
+        let entries = fs::read_dir(sql.join(folder)).expect("SQL files");
+        let mut files: Vec<_> = entries.map(|entry| entry.expect("a file").path()).collect();
+        files.retain(|file| !file.to_string_lossy().contains("_legacy"));
+        files.sort();
+        for file in files {
+            let text = fs::read_to_string(&file).expect("SQL");
+            let done = client.batch_execute(&text).await;
+            done.unwrap_or_else(|error| panic!("{}: {:?}", file.display(), error.as_db_error()));
+        }
+    }
+}
