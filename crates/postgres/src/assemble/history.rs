@@ -9,7 +9,7 @@ use change::{Lsn, RelationId, Xid};
 use schema::{Migration, Schema};
 
 use super::migration::{RecordedSnapshot, migrate};
-use crate::pgoutput::Relation;
+use crate::{catalogue::Catalogue, pgoutput::Relation};
 
 /// A migration and what it led to.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +31,24 @@ pub struct History {
 }
 
 impl History {
+    /// The history that the database keeps. `loaded_at` is `pg_current_wal_insert_lsn()`, asked for after the catalogue was read.
+    #[must_use]
+    pub fn of(catalogue: &Catalogue, loaded_at: Lsn) -> History {
+        let mut steps: Vec<Step> = catalogue
+            .steps
+            .iter()
+            .map(|step| Step {
+                migration: Arc::clone(&step.migration),
+                schema: Arc::new(step.schema.clone()),
+            })
+            .collect();
+        // Without the tables that are gone.
+        if let Some(last) = steps.last_mut() {
+            last.schema = Arc::new(catalogue.schema.clone());
+        }
+        History { steps, loaded_at }
+    }
+
     /// Adds the migration that these rows of `electric.ddl_commands` are: those of one transaction, in the order of their ids.
     pub fn push(&mut self, version: &str, xid: Xid, recorded: &[RecordedSnapshot]) {
         self.steps.push(migrate(&self.schema(), version, xid, recorded));

@@ -77,6 +77,7 @@ pub(super) struct DdlRows {
 
 struct DdlRow {
     id: Vec<u8>,
+    xid: Option<Xid>,
     version: Option<String>,
     snapshot: Option<Vec<u8>>,
     recorded_ms: u64,
@@ -95,7 +96,13 @@ impl DdlRows {
             return Err(malformed("a row has no id"));
         };
         if is_insert {
-            self.rows.push(DdlRow { id: id.to_vec(), version: None, snapshot: None, recorded_ms: 0 });
+            self.rows.push(DdlRow {
+                id: id.to_vec(),
+                xid: None,
+                version: None,
+                snapshot: None,
+                recorded_ms: 0,
+            });
         }
         let Some(row) = self.rows.iter_mut().find(|row| row.id == id) else { return Ok(()) };
         match datum(columns.version) {
@@ -112,28 +119,38 @@ impl DdlRows {
             Datum::Null => row.snapshot = None,
             Datum::Unchanged => {}
         }
+        if let Some(Datum::Text(xid)) = columns.txid.map(datum) {
+            row.xid = std::str::from_utf8(xid).ok().and_then(|xid| xid.parse().ok()).map(Xid);
+        }
         if let Some(Datum::Text(moment)) = columns.recorded_at.map(datum) {
             row.recorded_ms = timestamp_ms(moment).and_then(|ms| u64::try_from(ms).ok()).unwrap_or(0);
         }
         Ok(())
     }
 
-    /// The migration's version and snapshots, in the order of the ids. `None` if there is no snapshot: rows of another
-    /// service have none.
-    pub(super) fn finish(self) -> Result<Option<(String, Vec<RecordedSnapshot>)>, AssembleError> {
-        let mut version = None;
-        let mut snapshots = Vec::new();
+    /// The migrations, in order. Rows without a snapshot or a version are another service's and say nothing.
+    pub(super) fn finish(self) -> Vec<RecordedMigration> {
+        let mut migrations: Vec<RecordedMigration> = Vec::new();
         for row in self.rows {
-            let Some(json) = row.snapshot else { continue };
-            version = row.version.max(version);
-            snapshots.push(RecordedSnapshot { recorded_ms: row.recorded_ms, json });
+            let (Some(json), Some(version)) = (row.snapshot, row.version) else { continue };
+            let snapshot = RecordedSnapshot { recorded_ms: row.recorded_ms, json };
+            match migrations.iter_mut().find(|known| known.version == version) {
+                Some(migration) => migration.snapshots.push(snapshot),
+                None => {
+                    migrations.push(RecordedMigration { version, xid: row.xid, snapshots: vec![snapshot] });
+                }
+            }
         }
-        match (version, snapshots.is_empty()) {
-            (_, true) => Ok(None),
-            (Some(version), false) => Ok(Some((version, snapshots))),
-            (None, false) => Err(malformed("a migration has no version")),
-        }
+        migrations
     }
+}
+
+/// The rows of one migration.
+pub(super) struct RecordedMigration {
+    pub(super) version: String,
+    /// The transaction that migrated; another one than wrote the row if the migration was adopted from another service.
+    pub(super) xid: Option<Xid>,
+    pub(super) snapshots: Vec<RecordedSnapshot>,
 }
 
 fn malformed(problem: &'static str) -> AssembleError {

@@ -253,10 +253,16 @@ impl Assembler {
                 rows.add(columns, bytes)?;
             }
         }
-        let Some((version, snapshots)) = rows.finish()? else { return Ok(None) };
-        let migration = self.progress.migration(&version, xid, &snapshots);
+        let mut own = None;
+        for recorded in rows.finish() {
+            let author = recorded.xid.unwrap_or(xid);
+            let migration = self.progress.migration(&recorded.version, author, &recorded.snapshots);
+            if author == xid {
+                own = Some(migration);
+            }
+        }
         self.reclassify();
-        Ok(Some(migration))
+        Ok(own)
     }
 
     /// Matches the relations to a schema that has changed.

@@ -58,6 +58,7 @@ pub(super) struct AcknowledgementColumns {
 #[derive(Debug)]
 pub(super) struct DdlColumns {
     pub(super) id: usize,
+    pub(super) txid: Option<usize>,
     pub(super) version: usize,
     pub(super) snapshot: usize,
     pub(super) recorded_at: Option<usize>,
@@ -117,6 +118,7 @@ fn bookkeeping(relation: &Relation, schema: &Schema) -> Result<Kind, AssembleErr
             None => Kind::Ignored,
             Some(snapshot) => Kind::Ddl(DdlColumns {
                 id: required(relation, "id")?,
+                txid: position(relation, "txid"),
                 version: required(relation, "version")?,
                 snapshot,
                 recorded_at: position(relation, "recorded_at"),
