@@ -6,7 +6,7 @@
 //! * [`InboundDecoder`] reads and checks what clients write.
 
 mod encode;
-mod error;
+pub mod error;
 mod fields;
 mod inbound;
 mod message;
@@ -36,5 +36,7 @@ pub use inbound::{
 pub use message::{DecodeError, Message};
 pub use migration::{dialect, migrate_op};
 pub use op_log::OpLog;
+pub use prost;
 pub use relation::relation;
 pub use rpc::{Method, Request, RequestError, error_response, response};
+pub use schema::Dialect;

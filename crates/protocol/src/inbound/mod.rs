@@ -55,6 +55,7 @@ struct Incomplete {
     transaction: ClientTransaction,
     /// The first update that changes a key, if there is one: judged when everything has been decoded.
     key_change: Option<KeyChange>,
+    /// What it alone takes of the limits.
     spent: Spent,
 }
 
@@ -130,9 +131,7 @@ impl InboundDecoder {
                     continue;
                 }
                 Op::Commit => {
-                    let mut transaction = self.incomplete.take().ok_or(RejectionReason::NoTransaction)?;
-                    transaction.spent = spent;
-                    complete.push(transaction);
+                    complete.push(self.incomplete.take().ok_or(RejectionReason::NoTransaction)?);
                     continue;
                 }
                 Op::ServerOnly(name) => return Err(RejectionReason::ServerOnly(name).into()),
@@ -146,12 +145,14 @@ impl InboundDecoder {
             let relation = self.relations.get_mut(&row_op.relation);
             let relation = relation.ok_or(RejectionReason::UnknownRelation(row_op.relation))?;
             relation.rebind(schema)?;
-            spent.bytes = spent.bytes.saturating_add(operation::weight(relation, &row_op));
+            let weight = operation::weight(relation, &row_op);
+            spent.bytes = spent.bytes.saturating_add(weight);
             spent.check(&self.limits)?;
+            incomplete.spent.ops += 1;
+            incomplete.spent.bytes += weight;
             let decoded = operation::decode(kind, &row_op, relation, log.as_bytes())?;
             incomplete.transaction.ops.extend(decoded.op);
             incomplete.key_change = incomplete.key_change.take().or(decoded.key_change);
-            incomplete.spent = spent;
         }
         Ok(())
     }
@@ -166,7 +167,7 @@ impl InboundDecoder {
         }
         let transaction =
             ClientTransaction { client: self.client.clone(), lsn, timestamp_ms, ops: Vec::new() };
-        self.incomplete = Some(Incomplete { transaction, key_change: None, spent: Spent::default() });
+        self.incomplete = Some(Incomplete { transaction, key_change: None, spent: Spent { bytes: 0, ops: 1 } });
         Ok(())
     }
 }

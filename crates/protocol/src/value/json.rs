@@ -239,3 +239,115 @@ impl Parser<'_> {
         if representable { Ok(()) } else { Err(format!("number out of range at position {start}")) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*, sample::select};
+
+    use super::*;
+
+    /// Pieces of JSON, put together at random: mostly wrong, in all ways.
+    fn nearly_json() -> impl Strategy<Value = String> {
+        let pieces = [
+            "{", "}", "[", "]", ",", ":", "\"", "\"a\"", "\"\\", "\\", "n", "u0041", "true", "false", "null",
+            " ", "\n", "0", "1", "-", ".", "e", "E+", "12.5", "1e5", "é", "\u{1}",
+        ];
+        vec(select(pieces.to_vec()), 0..12).prop_map(|pieces| pieces.concat())
+    }
+
+    fn json() -> impl Strategy<Value = String> {
+        let leaf = prop_oneof![
+            Just("null".to_owned()),
+            any::<f64>().prop_filter_map("finite", |n| serde_json::to_string(&n).ok()),
+            any::<String>().prop_filter_map("no NUL", |s| (!s.contains('\0'))
+                .then(|| serde_json::to_string(&s).unwrap())),
+        ];
+        leaf.prop_recursive(6, 40, 5, |inner| {
+            prop_oneof![
+                vec(inner.clone(), 0..5).prop_map(|items| format!("[{}]", items.join(" , "))),
+                vec(inner, 0..5).prop_map(|items| {
+                    let members: Vec<String> = items.iter().map(|item| format!("\"k\" :{item}")).collect();
+                    format!("{{{}}}", members.join(","))
+                }),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_another_parser(text in prop_oneof![nearly_json(), json()]) {
+            let theirs = serde_json::from_str::<serde::de::IgnoredAny>(&text);
+            prop_assert_eq!(check(&text).is_ok(), theirs.is_ok(), "{:?} {:?}", check(&text), theirs);
+        }
+    }
+
+    #[test]
+    fn depth_is_bounded_and_costs_no_stack() {
+        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert_eq!(check(&nested(MAX_DEPTH)), Ok(()));
+        assert!(check(&nested(MAX_DEPTH + 1)).unwrap_err().starts_with("nested deeper than 512"));
+        assert!(check(&"[{\"a\":".repeat(1_000_000)).is_err());
+    }
+
+    #[test]
+    fn numbers_keep_to_the_range_of_numeric() {
+        let zeros = |n| "0".repeat(n);
+        for good in [
+            "1e131071".to_owned(),
+            "-0.0001e131075".to_owned(),
+            format!("1{}", zeros(131_071)),
+            "1e-16383".to_owned(),
+            format!("0.{}", zeros(16_383)),
+            "0e1000000".to_owned(),
+            "0".to_owned(),
+            "-0.0".to_owned(),
+        ] {
+            assert_eq!(check(&good), Ok(()), "{}", &good[..good.len().min(20)]);
+        }
+        for bad in [
+            "1e131072".to_owned(),
+            "[1e99999999999999999999]".to_owned(),
+            format!("1{}", zeros(131_072)),
+            "1e-16384".to_owned(),
+            format!("0.{}", zeros(16_384)),
+            "0e1073741824".to_owned(),
+        ] {
+            assert!(
+                check(&bad).unwrap_err().starts_with("number out of range"),
+                "{}",
+                &bad[..bad.len().min(20)]
+            );
+        }
+    }
+
+    #[test]
+    fn strings_hold_no_half_characters() {
+        for good in [r#""\ud83d\ude00""#, r#""\\u0000""#, r#"{"\u00e9":1}"#] {
+            assert_eq!(check(good), Ok(()), "{good}");
+        }
+        for bad in [
+            r#""\ud83d""#,
+            r#""\ude00""#,
+            r#""\ud83d\ud83d""#,
+            r#""\ud83dx""#,
+            r#""\ud83d\n""#,
+            r#"{"\u0000":1}"#,
+        ] {
+            assert!(check(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn says_where_and_what() {
+        for (text, detail) in [
+            ("", "unexpected end of input at position 0"),
+            ("[1", "unexpected end of input at position 2"),
+            ("01", "unexpected byte at position 1: 0x31 (\"1\")"),
+            ("é", "unexpected byte at position 0: 0xC3"),
+            ("1 2", "unexpected byte at position 2: 0x32 (\"2\")"),
+            (r#""\q""#, "unexpected byte at position 2: 0x71 (\"q\")"),
+        ] {
+            assert_eq!(check(text), Err(detail.to_owned()), "{text}");
+        }
+    }
+}
