@@ -41,12 +41,12 @@ pub fn op_log(bytes: &[u8]) {
                 assert!(op.values.len() == width && op.written.len() == width);
                 let texts = op.values.iter().filter_map(change::Field::value);
                 texts.for_each(|text| {
-                    assert!(std::str::from_utf8(text).is_ok_and(|text| !text.contains('\0')))
+                    assert!(std::str::from_utf8(text).is_ok_and(|text| !text.contains('\0')));
                 });
             }
         }
         Err(rejection) => {
-            assert!(!rejection.client_message.is_empty() && rejection.client_message.len() < 4096)
+            assert!(!rejection.client_message.is_empty() && rejection.client_message.len() < 4096);
         }
     }
 }

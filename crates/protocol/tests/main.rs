@@ -1,5 +1,7 @@
 //! The crate's behaviour from outside.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod encoding;
 mod frames;
 mod harness;

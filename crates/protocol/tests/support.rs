@@ -158,7 +158,10 @@ impl Inbound {
         self
     }
 
-    pub fn decode(&mut self, ops: impl IntoIterator<Item = Op>) -> Result<Vec<ClientTransaction>, Rejection> {
+    pub fn decode(
+        &mut self,
+        ops: impl IntoIterator<Item = Op>,
+    ) -> Result<Vec<ClientTransaction>, Box<Rejection>> {
         self.decoder.decode(&log(ops), &self.schema)
     }
 }

@@ -99,18 +99,18 @@ impl InboundDecoder {
     /// # Errors
     /// [`Rejection`]: nothing of the message is accepted, except that a change of a primary key spares the transactions
     /// before it. The connection is to be closed after the error has been sent.
-    pub fn decode(&mut self, log: &OpLog, schema: &Schema) -> Result<Vec<ClientTransaction>, Rejection> {
+    pub fn decode(&mut self, log: &OpLog, schema: &Schema) -> Result<Vec<ClientTransaction>, Box<Rejection>> {
         let mut complete = Vec::new();
         if let Err(fault) = self.read(log, schema, &mut complete) {
             let position = self.incomplete.take().map(|i| i.transaction.lsn.position());
-            return Err(fault.reject(position));
+            return Err(Box::new(fault.reject(position)));
         }
         let mut accepted = Vec::with_capacity(complete.len());
         for Incomplete { transaction, key_change, .. } in complete {
             match key_change {
                 Some(change) => {
                     self.incomplete = None;
-                    return Err(change.reject(transaction.lsn, accepted));
+                    return Err(Box::new(change.reject(transaction.lsn, accepted)));
                 }
                 None if transaction.ops.is_empty() => {}
                 None => accepted.push(transaction),
@@ -167,7 +167,8 @@ impl InboundDecoder {
         }
         let transaction =
             ClientTransaction { client: self.client.clone(), lsn, timestamp_ms, ops: Vec::new() };
-        self.incomplete = Some(Incomplete { transaction, key_change: None, spent: Spent { bytes: 0, ops: 1 } });
+        self.incomplete =
+            Some(Incomplete { transaction, key_change: None, spent: Spent { bytes: 0, ops: 1 } });
         Ok(())
     }
 }
