@@ -1,13 +1,17 @@
 //! What the stream hands to sessions.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
-use change::Transaction;
-use schema::{Migration, Schema};
+use bytes::Bytes;
+use change::{Lsn, Origin, RelationId, RowChange, Transaction};
+use parking_lot::Mutex;
+use protocol::{EncodeError, OpLogWriter, TransactionHead, migrate_op};
+use schema::{Dialect, Migration, Schema};
+
+use shapes::{Outcome, ShapeKey, ShapeSet};
 
 /// One committed transaction as it goes to clients, shared by all sessions, with the frames it was encoded to: each
 /// distinct set of shapes is encoded once (design: encode once, the same bytes go to every client).
-#[derive(Debug)]
 pub struct Delivery {
     /// The net changes.
     pub transaction: Transaction,
@@ -15,4 +19,179 @@ pub struct Delivery {
     pub schema: Arc<Schema>,
     /// The migration that it carries, if any.
     pub migration: Option<Arc<Migration>>,
+    /// The tables it touches, sorted.
+    relations: Box<[RelationId]>,
+    memo: Mutex<Memo>,
+}
+
+/// Encodings by set of shapes and, if the migration is part of it, dialect.
+#[derive(Default)]
+struct Memo {
+    entries: Vec<(ShapeKey, Option<Dialect>, Encoded)>,
+    bytes: usize,
+}
+
+/// A transaction as one set of shapes sees it.
+#[derive(Clone, Debug)]
+pub(crate) struct Encoded {
+    /// Whole messages, in order.
+    pub(crate) frames: Arc<[Bytes]>,
+    /// Whether there is nothing in it but its begin and commit.
+    pub(crate) is_empty: bool,
+}
+
+/// Encodings kept per transaction. Sets beyond that are encoded for each session anew.
+const MAX_ENTRIES: usize = 64;
+
+impl Delivery {
+    /// Makes a transaction ready to be handed to sessions.
+    #[must_use]
+    pub fn new(transaction: Transaction, schema: Arc<Schema>, migration: Option<Arc<Migration>>) -> Delivery {
+        let mut relations: Vec<RelationId> = Vec::new();
+        for change in &transaction.changes {
+            if relations.last() != Some(&change.relation) {
+                relations.push(change.relation);
+            }
+        }
+        relations.sort_unstable();
+        relations.dedup();
+        Delivery { transaction, schema, migration, relations: relations.into(), memo: Mutex::default() }
+    }
+
+    /// The tables it touches, sorted.
+    #[must_use]
+    pub fn relations(&self) -> &[RelationId] {
+        &self.relations
+    }
+
+    /// Roughly what it occupies in memory at most, in bytes: the rows, and as much again for what they are encoded to.
+    #[must_use]
+    pub fn weight(&self) -> usize {
+        size_of::<Delivery>() + 2 * self.transaction.weight()
+    }
+
+    /// The frames for a set of shapes. The migration is left out unless a dialect is given.
+    pub(crate) fn frames(&self, set: &ShapeSet, dialect: Option<Dialect>) -> Result<Encoded, EncodeError> {
+        let key = set.key();
+        let known = |memo: &Memo| {
+            memo.entries.iter().find(|(k, d, _)| *d == dialect && k == key).map(|(_, _, encoded)| encoded.clone())
+        };
+        if let Some(encoded) = known(&self.memo.lock()) {
+            return Ok(encoded);
+        }
+        let encoded = self.encode(set, dialect)?;
+        let bytes: usize = encoded.frames.iter().map(Bytes::len).sum();
+        let mut memo = self.memo.lock();
+        if memo.entries.len() < MAX_ENTRIES && memo.bytes + bytes <= self.memo_bound() {
+            memo.bytes += bytes;
+            memo.entries.push((key.clone(), dialect, encoded.clone()));
+        }
+        Ok(encoded)
+    }
+
+    /// Bytes of encodings kept. A little more than the rows themselves, so that the most wanted encoding always fits.
+    fn memo_bound(&self) -> usize {
+        let migration = if self.migration.is_some() { 256 << 10 } else { 0 };
+        1024 + 2 * self.transaction.weight() + migration
+    }
+
+    fn encode(&self, set: &ShapeSet, dialect: Option<Dialect>) -> Result<Encoded, EncodeError> {
+        let migration = self.migration.as_deref().zip(dialect);
+        let migrations: Vec<_> = migration
+            .into_iter()
+            .flat_map(|(migration, dialect)| {
+                migration.ops.iter().filter_map(move |op| migrate_op(&migration.version, op, dialect))
+            })
+            .collect();
+        let transaction = &self.transaction;
+        let head = TransactionHead {
+            lsn: transaction.lsn,
+            commit_ms: transaction.commit_ms,
+            origin: &transaction.origin,
+            transaction_id: transaction.xid.0,
+            is_migration: !migrations.is_empty(),
+            additional_data_ref: 0,
+        };
+        let mut writer = OpLogWriter::new();
+        writer.begin(&head);
+        for migrate in &migrations {
+            writer.migrate(migrate);
+        }
+        let mut is_empty = migrations.is_empty();
+        // The order is DDL, then what clients have or get, then what leaves (spec 06 §6.6).
+        let mut gone = Vec::new();
+        for change in &transaction.changes {
+            let Some(table) = self.schema.table(change.relation).filter(|table| table.held_back.is_none()) else {
+                continue;
+            };
+            match (set.outcome(change, table), &change.row) {
+                (Outcome::Skip, _) => continue,
+                (Outcome::Insert, RowChange::Insert { new, tags } | RowChange::Update { new, tags, .. }) => {
+                    writer.insert(table, new, tags)?;
+                }
+                (Outcome::Gone, row) => gone.extend(row.before().map(|old| (table, old))),
+                (Outcome::Insert | Outcome::Update | Outcome::Delete, _) => writer.change(table, change)?,
+            }
+            is_empty = false;
+        }
+        for (table, row) in gone {
+            writer.gone(table, row)?;
+        }
+        writer.commit(&head);
+        Ok(Encoded { frames: writer.finish().into(), is_empty })
+    }
+}
+
+/// Row values are the users' own and are not printed.
+impl fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Delivery")
+            .field("lsn", &self.transaction.lsn)
+            .field("xid", &self.transaction.xid)
+            .field("changes", &self.transaction.changes.len())
+            .field("migration", &self.migration.as_ref().map(|migration| &migration.version))
+            .finish_non_exhaustive()
+    }
+}
+
+/// A migration of an initial sync as its own transaction (spec 02 §6.3.1).
+pub(crate) fn migration_frames(migration: &Migration, lsn: Lsn, dialect: Dialect) -> Vec<Bytes> {
+    let head = TransactionHead {
+        lsn,
+        commit_ms: migration.recorded_ms,
+        origin: &Origin::Postgres,
+        transaction_id: migration.xid.0,
+        is_migration: true,
+        additional_data_ref: 0,
+    };
+    let mut writer = OpLogWriter::new();
+    writer.begin(&head);
+    for op in &migration.ops {
+        if let Some(migrate) = migrate_op(&migration.version, op, dialect) {
+            writer.migrate(&migrate);
+        }
+    }
+    writer.commit(&head);
+    writer.finish()
+}
+
+/// Whether clients get anything of a migration: not if all it touches is held back from them.
+pub(crate) fn has_ops(migration: &Migration, dialect: Dialect) -> bool {
+    migration.ops.iter().any(|op| migrate_op(&migration.version, op, dialect).is_some())
+}
+
+/// A transaction that does nothing but move the client's position.
+pub(crate) fn empty_transaction(lsn: Lsn, id: u64, commit_ms: u64, origin: &Origin) -> Vec<Bytes> {
+    let head = TransactionHead {
+        lsn,
+        commit_ms,
+        origin,
+        transaction_id: id,
+        is_migration: false,
+        additional_data_ref: 0,
+    };
+    let mut writer = OpLogWriter::new();
+    writer.begin(&head);
+    writer.commit(&head);
+    writer.finish()
 }

@@ -11,9 +11,19 @@ use crate::Delivery;
 /// Milliseconds: since the Unix epoch for wall-clock time, by a monotonic clock for deadlines.
 pub type Millis = u64;
 
+/// The moment of an input, by both clocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// Since the Unix epoch: what the times in tokens are compared with.
+    pub wall_ms: Millis,
+    /// By a clock that never goes back: what deadlines are measured with.
+    pub mono_ms: Millis,
+}
+
 /// What a session may look up at any moment without waiting. The driver's side is shared by all sessions.
 pub trait World: Send + Sync {
-    /// The schema at the newest position of the stream.
+    /// The schema at the newest position of the stream. A migration shows here and in [`World::migrations`] before
+    /// [`World::position`] reaches it, never after.
     fn schema(&self) -> Arc<Schema>;
     /// All migrations that the stream has reached, oldest first.
     fn migrations(&self) -> Arc<Vec<Arc<Migration>>>;
@@ -23,6 +33,21 @@ pub trait World: Send + Sync {
     fn history_start(&self) -> Lsn;
     /// Of the transactions that the stream handed on recently, the one with this id, as its position.
     fn recently_passed(&self, xid: change::Xid) -> Option<Lsn>;
+    /// Whether a transaction that the stream handed on at or before `until` is not in the snapshot: a commit can reach
+    /// the stream a moment before queries see it (spec 06 §5.5 step 2).
+    ///
+    /// As provided, it looks up the ids that were in progress and the first few from `xmax` on: there are seldom more
+    /// commits under way at a time.
+    fn passed_unseen(&self, snapshot: &Snapshot, until: Lsn) -> bool {
+        const COMMITS_UNDER_WAY: u64 = 64;
+        let started_later = (0..COMMITS_UNDER_WAY).map(|n| change::Xid(snapshot.xmax.0.saturating_add(n)));
+        snapshot
+            .in_progress
+            .iter()
+            .copied()
+            .chain(started_later)
+            .any(|xid| self.recently_passed(xid).is_some_and(|lsn| lsn <= until))
+    }
 }
 
 /// Names one snapshot of a session; chosen by the session, counting up.
@@ -204,7 +229,7 @@ pub enum Output {
     Ping,
     /// Everything before must reach the peer, as one write, before anything after is handed to the socket (02 §10.4).
     Flush,
-    /// Send a close frame and end; no output follows. `None` closes without a code.
+    /// Send a close frame and end; no output follows. Whatever the session had open (snapshots, questions) is dropped.
     Close {
         /// The code.
         code: CloseCode,
@@ -256,9 +281,18 @@ pub enum Output {
     },
     /// Make sure that the stream will be known to have reached this position soon, also on an idle database (06 §5.5 step 6, 7).
     Reach(Lsn),
-    /// Apply a client transaction, after all earlier ones of this session.
+    /// Apply a client transaction, after all earlier ones of this session. There is never more than one unanswered.
     Write(ClientTransaction),
+    /// What the client wrote was refused before it reached the writer; to be logged. Holds no values. The refusal's message
+    /// and the end of the connection follow, once what came before it is written.
+    WriteRejected {
+        /// The transaction's position in the author's log, if it had begun.
+        position: Option<u64>,
+        /// What is wrong.
+        reason: String,
+    },
     /// From now on, wake this session for transactions that touch these tables, carry a migration or come from its client.
+    /// It has to be fed from its cursor also at each [`super::Session::next_deadline`], so that its position moves on.
     Watch(Arc<[RelationId]>),
 }
 

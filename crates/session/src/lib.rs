@@ -4,11 +4,28 @@
 //! decided here: what may be said before authentication, replies before data, blocks never inside each other, the window of
 //! unacknowledged transactions, insertion points, expiry.
 
+mod block;
+mod config;
+mod context;
 mod delivery;
+mod handshake;
+mod inbound;
 mod io;
+mod keepalive;
+mod live;
+mod outbound;
+mod queue;
+mod session;
+mod shape;
+mod start;
+mod subscription;
+mod window;
+mod wire;
 
+pub use config::{SessionConfig, SessionLimits};
 pub use delivery::Delivery;
 pub use io::{
-    Admission, ClientUpdate, CloseCode, Input, Millis, Output, PendingMigrations, Read, ReadKind, RefusalKind, SnapshotId,
-    StoredClient, StoredSubscription, Unavailable, World, WriteOutcome,
+    Admission, ClientUpdate, CloseCode, Input, Millis, Now, Output, PendingMigrations, Read, ReadKind, RefusalKind,
+    SnapshotId, StoredClient, StoredSubscription, Unavailable, World, WriteOutcome,
 };
+pub use session::Session;

@@ -1,0 +1,253 @@
+//! A block that waits for its place in the stream: the data of a subscription, or a gone batch (spec 06 §5.5, §8).
+
+use std::{collections::VecDeque, mem};
+
+use bytes::Bytes;
+use change::{Lsn, RequestId, Snapshot, SubscriptionId};
+use protocol::wire::SatRpcRequest;
+
+use crate::{ClientUpdate, Millis, Output, Read, SnapshotId, StoredSubscription, context::Context, wire};
+
+/// What a block brings.
+#[derive(Debug)]
+pub(crate) enum Subject {
+    /// The rows of a new subscription.
+    Data {
+        /// Its id.
+        id: SubscriptionId,
+        /// All its requests, in order: each gets a pair of shape messages.
+        requests: Vec<RequestId>,
+    },
+    /// The keys of rows that leave.
+    Gone {
+        /// All ids to be named, as the client wrote them, known or not.
+        names: Vec<SubscriptionId>,
+        /// Those of them whose shapes are active until the block stands.
+        leaving: Vec<SubscriptionId>,
+    },
+}
+
+/// How far the snapshot of a block is.
+#[derive(Debug)]
+pub(crate) enum Phase {
+    /// It is still to be decided what must be read; not before `retry_at`.
+    Planned {
+        /// By the monotonic clock.
+        retry_at: Millis,
+    },
+    /// The stream is held until the snapshot is there.
+    Opening {
+        /// Its name.
+        id: SnapshotId,
+        /// What it will read.
+        reads: Reads,
+    },
+    /// The stream runs up to the insertion point.
+    Open {
+        /// Its name.
+        id: SnapshotId,
+        /// What it reads.
+        reads: Reads,
+        /// What it sees.
+        sees: Snapshot,
+        /// If the stream gets here, the block's place is here at the latest.
+        lsn: Lsn,
+    },
+    /// Nothing has to be read: its place is here.
+    Bare,
+}
+
+/// What a snapshot reads, and for which request of the subscription (0 in a gone batch).
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Reads {
+    pub(crate) reads: Vec<Read>,
+    pub(crate) requests: Vec<usize>,
+}
+
+/// A `subscribe` request whose reply waits for the snapshot.
+#[derive(Debug)]
+pub(crate) struct Unanswered {
+    /// Method, number, and the encoded `SatSubsReq`.
+    pub(crate) request: SatRpcRequest,
+    /// Refused if it is not answered by then.
+    pub(crate) until: Millis,
+}
+
+/// A block in the queue.
+#[derive(Debug)]
+pub(crate) struct Block {
+    pub(crate) subject: Subject,
+    pub(crate) phase: Phase,
+    /// The `subscribe` request that is still to be answered.
+    pub(crate) unanswered: Option<Box<Unanswered>>,
+    /// It may not be begun earlier.
+    pub(crate) not_before: Millis,
+    /// The store that must be durable first.
+    pub(crate) stored_by: Option<u64>,
+    /// The stream stands right before a transaction that the snapshot does not see.
+    pub(crate) at_its_place: bool,
+    /// Snapshots taken in vain.
+    pub(crate) tries: u32,
+}
+
+impl Block {
+    pub(crate) fn new(subject: Subject, unanswered: Option<Box<Unanswered>>, now: Millis) -> Block {
+        Block {
+            subject,
+            phase: Phase::Planned { retry_at: now },
+            unanswered,
+            not_before: now,
+            stored_by: None,
+            at_its_place: false,
+            tries: 0,
+        }
+    }
+
+    /// Whether the stream has come to the block's place.
+    pub(crate) fn is_due(&self, cursor: Lsn) -> bool {
+        match &self.phase {
+            Phase::Bare => true,
+            Phase::Open { lsn, .. } => self.at_its_place || cursor >= *lsn,
+            Phase::Planned { .. } | Phase::Opening { .. } => false,
+        }
+    }
+
+    /// Whether nothing is in the way of beginning it, once its place has come.
+    pub(crate) fn is_ready(&self, cx: &Context<'_>) -> bool {
+        self.unanswered.is_none()
+            && self.not_before <= cx.now.mono_ms
+            && self.stored_by.is_none_or(|number| cx.ledger.is_durable(number))
+    }
+
+    /// How much it takes of the room for waiting blocks.
+    pub(crate) fn weight(&self) -> usize {
+        match &self.subject {
+            Subject::Data { .. } => 1,
+            // A few thousand ids are one request's; many of those are not.
+            Subject::Gone { names, .. } => 1 + names.len() / 1_000,
+        }
+    }
+
+    /// Answers the `subscribe` request, if that is still to be done, and has the subscription stored. The data follows
+    /// after a while (spec 02 §10.4).
+    pub(crate) fn accept(&mut self, cx: &mut Context<'_>) {
+        let Subject::Data { id, .. } = &self.subject else { return };
+        let Some(unanswered) = self.unanswered.take() else { return };
+        let request = unanswered.request.message.clone();
+        let stored = StoredSubscription { id: id.clone(), request, gone_at: None };
+        self.stored_by = Some(cx.store(vec![ClientUpdate::Subscribed(stored)]));
+        cx.send(wire::subscribed(&unanswered.request, id));
+        cx.flush();
+        self.not_before = cx.now.mono_ms.saturating_add(cx.config.subscription_delay);
+    }
+
+    /// The snapshot is there.
+    pub(crate) fn open(&mut self, sees: Snapshot, lsn: Lsn) {
+        self.phase = match mem::replace(&mut self.phase, Phase::Bare) {
+            Phase::Opening { id, reads } => Phase::Open { id, reads, sees, lsn },
+            phase => phase,
+        };
+    }
+
+    /// The snapshot it holds or waits for.
+    pub(crate) fn snapshot(&self) -> Option<SnapshotId> {
+        match &self.phase {
+            Phase::Opening { id, .. } | Phase::Open { id, .. } => Some(*id),
+            Phase::Planned { .. } | Phase::Bare => None,
+        }
+    }
+
+    /// Gives the snapshot up; another is taken after a while that grows with the tries.
+    pub(crate) fn start_over(&mut self, cx: &mut Context<'_>) {
+        if let Some(id) = self.snapshot() {
+            cx.out.push(Output::DropSnapshot { id });
+        }
+        let pause = if self.tries == 0 { 0 } else { 1 << self.tries.min(6) };
+        self.tries = self.tries.saturating_add(1);
+        self.at_its_place = false;
+        self.phase = Phase::Planned { retry_at: cx.now.mono_ms.saturating_add(pause) };
+    }
+}
+
+/// The block on the wire now. It is begun and ended exactly once, and nothing but replies to requests comes between.
+#[derive(Debug)]
+pub(crate) struct OpenBlock {
+    snapshot: Option<SnapshotId>,
+    /// Requests whose pair has not been begun, of a subscription.
+    waiting: VecDeque<RequestId>,
+    /// How many pairs have been begun.
+    begun: usize,
+    /// For each read, the request it is for.
+    requests: Vec<usize>,
+    is_data: bool,
+}
+
+impl OpenBlock {
+    /// Begins the block.
+    pub(crate) fn begin(
+        subject: &Subject, snapshot: Option<SnapshotId>, requests_of_reads: Vec<usize>, at: Lsn, cx: &mut Context<'_>,
+    ) -> OpenBlock {
+        match subject {
+            Subject::Data { id, requests } => {
+                cx.send(wire::subscription_data_begin(id, at));
+                OpenBlock {
+                    snapshot,
+                    waiting: requests.iter().cloned().collect(),
+                    begun: 0,
+                    requests: requests_of_reads,
+                    is_data: true,
+                }
+            }
+            Subject::Gone { names, .. } => {
+                cx.send(wire::gone_begin(names, at));
+                OpenBlock {
+                    snapshot,
+                    waiting: VecDeque::new(),
+                    begun: 0,
+                    requests: requests_of_reads,
+                    is_data: false,
+                }
+            }
+        }
+    }
+
+    /// The snapshot whose frames it takes.
+    pub(crate) fn snapshot(&self) -> Option<SnapshotId> {
+        self.snapshot
+    }
+
+    /// A frame of the snapshot.
+    pub(crate) fn frame(&mut self, read: usize, frame: Bytes, cx: &mut Context<'_>) {
+        let request = self.requests.get(read).copied().unwrap_or(0);
+        // Once its request's pair is over, a row may stand in a later one: clients don't care which.
+        while self.is_data && self.begun <= request && !self.waiting.is_empty() {
+            self.next_pair(cx);
+        }
+        cx.send(frame);
+    }
+
+    /// All frames were handed in.
+    pub(crate) fn end(mut self, cx: &mut Context<'_>) {
+        if !self.is_data {
+            cx.send(wire::gone_end());
+            return;
+        }
+        while !self.waiting.is_empty() {
+            self.next_pair(cx);
+        }
+        if self.begun > 0 {
+            cx.send(wire::shape_data_end());
+        }
+        cx.send(wire::subscription_data_end());
+    }
+
+    fn next_pair(&mut self, cx: &mut Context<'_>) {
+        if let Some(request) = self.waiting.pop_front() {
+            if self.begun > 0 {
+                cx.send(wire::shape_data_end());
+            }
+            self.begun += 1;
+            cx.send(wire::shape_data_begin(&request));
+        }
+    }
+}

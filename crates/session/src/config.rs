@@ -1,0 +1,76 @@
+//! What one deployment sets for all its sessions.
+
+use crate::Millis;
+
+/// Bounds and periods of a session. Durations are milliseconds.
+#[derive(Clone, Debug)]
+pub struct SessionConfig {
+    /// The server's id in `SatAuthResp`; clients ignore it.
+    pub instance_id: String,
+    /// Transactions on the wire that the client need not have acknowledged; announced to it, at least 1 (spec 02 §6.8).
+    pub unacked_window: u32,
+    /// A connection that has not authenticated by then is closed (spec 01 §6).
+    pub auth_deadline: Millis,
+    /// Silence after which the peer is pinged; after as much again it counts as dead (spec 02 §2.4).
+    pub ping_interval: Millis,
+    /// Least time between the reply to `subscribe` and its data (spec 02 §10.4).
+    pub subscription_delay: Millis,
+    /// Longest wait for a snapshot before `subscribe` is answered with an error (spec 06 §2.3).
+    pub snapshot_timeout: Millis,
+    /// Longest time between a `startReplication` request and its reply; after that the connection is closed without one,
+    /// since the client has stopped waiting after 3 s (spec 02 §7.1).
+    pub start_timeout: Millis,
+    /// Age of the client's stored position after which an empty transaction moves it on (spec 02 §15, item 17).
+    pub heartbeat_interval: Millis,
+    /// Distance in bytes of write-ahead log after which that is done at once; a fraction of the resumable window.
+    pub heartbeat_distance: u64,
+    /// Bounds on what one client may have the service hold.
+    pub limits: SessionLimits,
+}
+
+/// What one client may have the service hold.
+#[derive(Clone, Debug)]
+pub struct SessionLimits {
+    /// Subscriptions at a time.
+    pub subscriptions: usize,
+    /// Shape requests in one subscription.
+    pub requests: usize,
+    /// Bytes of one client transaction.
+    pub transaction_bytes: usize,
+    /// Operations of one client transaction.
+    pub transaction_ops: usize,
+    /// Client transactions that wait for the writer before no more is read from the socket.
+    pub queued_transactions: usize,
+    /// Requests, blocks and stores under way before no more requests are looked at.
+    pub queued_requests: usize,
+}
+
+impl Default for SessionConfig {
+    fn default() -> SessionConfig {
+        SessionConfig {
+            instance_id: "tieline".to_owned(),
+            unacked_window: 30,
+            auth_deadline: 10_000,
+            ping_interval: 20_000,
+            subscription_delay: 30,
+            snapshot_timeout: 1_000,
+            start_timeout: 2_500,
+            heartbeat_interval: 300_000,
+            heartbeat_distance: 64 << 20,
+            limits: SessionLimits::default(),
+        }
+    }
+}
+
+impl Default for SessionLimits {
+    fn default() -> SessionLimits {
+        SessionLimits {
+            subscriptions: 1_000,
+            requests: 1_000,
+            transaction_bytes: 64 << 20,
+            transaction_ops: 1_000_000,
+            queued_transactions: 32,
+            queued_requests: 64,
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! What every part of a session needs while it handles one input.
+
+use bytes::Bytes;
+use protocol::wire::SatErrorResp;
+use smallvec::SmallVec;
+
+use crate::{
+    ClientUpdate, CloseCode, Output, RefusalKind, SessionConfig, SnapshotId, World, io::Now, wire::ErrorCode,
+};
+
+/// The surroundings of one call of [`crate::Session::handle`].
+pub(crate) struct Context<'a> {
+    pub(crate) config: &'a SessionConfig,
+    pub(crate) world: &'a dyn World,
+    pub(crate) now: Now,
+    pub(crate) ledger: &'a mut Ledger,
+    pub(crate) out: &'a mut Vec<Output>,
+}
+
+impl Context<'_> {
+    pub(crate) fn send(&mut self, message: Bytes) {
+        self.out.push(Output::Send(message));
+    }
+
+    pub(crate) fn flush(&mut self) {
+        self.out.push(Output::Flush);
+    }
+
+    /// Asks for a change of what is stored about the client; the number names the answer.
+    pub(crate) fn store(&mut self, updates: Vec<ClientUpdate>) -> u64 {
+        let number = self.ledger.stores;
+        self.ledger.stores += 1;
+        self.ledger.unstored.push(number);
+        self.out.push(Output::Store { number, updates });
+        number
+    }
+
+    /// A name for another snapshot, never given before on this connection.
+    pub(crate) fn name_snapshot(&mut self) -> SnapshotId {
+        let id = SnapshotId(self.ledger.snapshots);
+        self.ledger.snapshots += 1;
+        id
+    }
+}
+
+/// The numbers that name questions to the driver, counted over the whole connection, and the stores not yet durable.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    stores: u64,
+    snapshots: u64,
+    unstored: SmallVec<[u64; 4]>,
+}
+
+impl Ledger {
+    /// The driver's word that a store is durable.
+    pub(crate) fn stored(&mut self, number: u64) {
+        self.unstored.retain(|waiting| *waiting != number);
+    }
+
+    /// Whether the store with this number is durable.
+    pub(crate) fn is_durable(&self, number: u64) -> bool {
+        !self.unstored.contains(&number)
+    }
+
+    /// How many stores are under way.
+    pub(crate) fn unstored(&self) -> usize {
+        self.unstored.len()
+    }
+}
+
+/// How a connection ends: what is said last, if anything, and the close frame.
+#[derive(Debug)]
+pub(crate) struct Ending {
+    pub(crate) refusal: Option<(RefusalKind, String)>,
+    pub(crate) farewell: Option<Bytes>,
+    pub(crate) code: CloseCode,
+    pub(crate) reason: &'static str,
+}
+
+/// Goes on, or ends the connection.
+pub(crate) type Flow<T = ()> = Result<T, Box<Ending>>;
+
+impl Ending {
+    /// Nothing is said but the close frame. The client comes back by itself (spec 02 §10.2).
+    pub(crate) fn quiet(code: CloseCode, reason: &'static str) -> Box<Ending> {
+        Box::new(Ending { refusal: None, farewell: None, code, reason })
+    }
+
+    /// The message says why; 1007 with an empty reason follows (spec 02 §2.5).
+    pub(crate) fn refused(farewell: Bytes) -> Box<Ending> {
+        Box::new(Ending { refusal: None, farewell: Some(farewell), code: CloseCode::InvalidPayload, reason: "" })
+    }
+
+    /// A request that can't be what it says.
+    pub(crate) fn invalid(message: &str) -> Box<Ending> {
+        Ending::refused(crate::wire::error(ErrorCode::InvalidRequest, message))
+    }
+
+    /// What arrived is no message of the protocol.
+    pub(crate) fn undecodable() -> Box<Ending> {
+        Box::new(Ending {
+            refusal: None,
+            farewell: Some(SatErrorResp::bare().into_frame()),
+            code: CloseCode::InvalidPayload,
+            reason: "Message not formatted according to Electric protocol",
+        })
+    }
+
+    /// It was a failed attempt to authenticate.
+    pub(crate) fn as_refusal(mut self: Box<Self>, kind: RefusalKind, reason: impl Into<String>) -> Box<Ending> {
+        self.refusal = Some((kind, reason.into()));
+        self
+    }
+
+    /// Carries it out. Nothing may follow.
+    pub(crate) fn carry_out(self, out: &mut Vec<Output>) {
+        if let Some((kind, reason)) = self.refusal {
+            out.push(Output::Refused { kind, reason });
+        }
+        if let Some(farewell) = self.farewell {
+            out.push(Output::Send(farewell));
+        }
+        out.push(Output::Close { code: self.code, reason: self.reason });
+    }
+}

@@ -1,0 +1,304 @@
+//! The stream to the client: transactions in order, each either passed over or sent whole (spec 02 §6.9, 06 §10).
+
+use std::{collections::VecDeque, sync::Arc};
+
+use change::{ClientId, Lsn, Origin, SubscriptionId, UserId, Xid};
+use protocol::wire::SatOpLogAck;
+use schema::{Dialect, Migration, Schema};
+
+use crate::{
+    ClientUpdate, CloseCode, Delivery, Millis, Now, Output,
+    block::{Block, OpenBlock, Subject},
+    context::{Context, Ending, Flow},
+    delivery::{self, Encoded},
+    live::UNKNOWN_TRANSACTION,
+    subscription::{Subscription, Subscriptions},
+    window::Window,
+    wire,
+};
+
+/// Ids of transactions that never were: no Postgres transaction has this bit (spec 02 §7.3).
+const HEARTBEAT: u64 = 1 << 62;
+
+/// Ended subscriptions remembered until the client has acknowledged their end. Beyond that the oldest is forgotten.
+const MAX_ENDED: usize = 1_000;
+
+/// A stream that has been granted.
+pub(crate) struct Outbound {
+    /// Everything at or before it has been sent or passed over.
+    pub(super) cursor: Lsn,
+    /// The schema at the cursor; unknown until the first transaction shows it, if the client is behind.
+    pub(super) schema: Option<Arc<Schema>>,
+    /// The schema whose relations the client has been told on this connection.
+    announced: Option<Arc<Schema>>,
+    /// The greatest id passed.
+    pub(super) newest_xid: Xid,
+    pub(super) subscriptions: Subscriptions,
+    /// Blocks that wait for their place, in order.
+    pub(super) blocks: VecDeque<Block>,
+    /// The block on the wire.
+    pub(super) on_wire: Option<Box<OpenBlock>>,
+    pub(super) ended: Vec<(SubscriptionId, Lsn)>,
+    window: Window,
+    /// The position that the client stores.
+    told: Lsn,
+    /// When an idle client's position is looked at next.
+    heartbeat_at: Millis,
+    heartbeats: u64,
+    dialect: Dialect,
+    owed: OwedMigrations,
+    /// The client has all migrations up to this version.
+    newest_known: Option<String>,
+    /// Where the initial sync ends, until the client has been there.
+    unseen_until: Option<Lsn>,
+}
+
+/// Migrations that an initial sync still has to send, with their positions.
+#[derive(Default)]
+pub(crate) struct OwedMigrations {
+    pub(crate) queue: VecDeque<(Lsn, Arc<Migration>)>,
+    /// The store that must be durable first.
+    pub(crate) stored_by: Option<u64>,
+}
+
+/// What a stream begins with.
+pub(crate) struct Beginning {
+    /// Transactions strictly after it are streamed.
+    pub(crate) position: Lsn,
+    /// What the client has stored.
+    pub(crate) told: Lsn,
+    pub(crate) dialect: Dialect,
+    pub(crate) subscriptions: Vec<Subscription>,
+    /// Subscriptions that the client did not name again.
+    pub(crate) leaving: Vec<SubscriptionId>,
+    pub(crate) migrations: OwedMigrations,
+    pub(crate) newest_known: Option<String>,
+    pub(crate) unseen_until: Option<Lsn>,
+}
+
+impl Outbound {
+    /// Begins right after the reply to `startReplication`.
+    pub(crate) fn begin(beginning: Beginning, user: &UserId, cx: &mut Context<'_>) -> Box<Outbound> {
+        let schema = cx.world.schema();
+        let mut outbound = Box::new(Outbound {
+            cursor: beginning.position,
+            schema: None,
+            announced: None,
+            newest_xid: Xid(0),
+            subscriptions: Subscriptions::new(beginning.subscriptions, user, schema.clone()),
+            blocks: VecDeque::new(),
+            on_wire: None,
+            ended: Vec::new(),
+            window: Window::new(cx.config.unacked_window),
+            told: beginning.told,
+            heartbeat_at: cx.now.mono_ms.saturating_add(cx.config.heartbeat_interval),
+            heartbeats: 0,
+            dialect: beginning.dialect,
+            owed: beginning.migrations,
+            newest_known: beginning.newest_known,
+            unseen_until: beginning.unseen_until,
+        });
+        cx.out.push(Output::Watch(outbound.subscriptions.tables()));
+        if cx.world.position() <= outbound.cursor {
+            outbound.learn(&schema, cx);
+        }
+        if !beginning.leaving.is_empty() {
+            let subject = Subject::Gone { names: beginning.leaving.clone(), leaving: beginning.leaving };
+            outbound.blocks.push_back(Block::new(subject, None, cx.now.mono_ms));
+        }
+        outbound
+    }
+
+    /// Where the next transactions may be handed in.
+    pub(crate) fn cursor(&self) -> Option<Lsn> {
+        (!self.is_held()).then_some(self.cursor)
+    }
+
+    fn is_held(&self) -> bool {
+        self.on_wire.is_some()
+            || !self.owed.queue.is_empty()
+            || !self.window.has_room()
+            || self.is_held_by_blocks()
+    }
+
+    /// When to look again without any input.
+    pub(crate) fn next_deadline(&self, now: Now) -> Millis {
+        self.next_block_deadline(now).map_or(self.heartbeat_at, |at| at.min(self.heartbeat_at))
+    }
+
+    /// The next transactions. What can't be taken now will be handed in again, since the cursor stays before it.
+    pub(crate) fn take(
+        &mut self, deliveries: &[Arc<Delivery>], reached: Lsn, client: &ClientId, cx: &mut Context<'_>,
+    ) -> Flow {
+        for delivery in deliveries {
+            if delivery.transaction.lsn > self.cursor && !self.take_one(delivery, client, cx)? {
+                return Ok(());
+            }
+        }
+        if reached > self.cursor && !self.is_held() {
+            if self.schema.is_none() {
+                let schema = cx.world.schema();
+                self.learn(&schema, cx);
+            }
+            self.cursor = reached;
+        }
+        Ok(())
+    }
+
+    fn take_one(&mut self, delivery: &Delivery, client: &ClientId, cx: &mut Context<'_>) -> Flow<bool> {
+        if self.schema.is_none() {
+            self.learn(&delivery.schema, cx);
+        }
+        let transaction = &delivery.transaction;
+        if self.is_held() || self.stops_before(transaction, cx) {
+            return Ok(false);
+        }
+        let own = transaction.origin.client() == Some(client);
+        let migration = delivery.migration.as_ref().filter(|migration| !self.knows(migration));
+        if own || migration.is_some() || self.subscriptions.touch(delivery.relations()) {
+            let dialect = migration.map(|_| self.dialect);
+            let Encoded { frames, is_empty } =
+                delivery.frames(self.subscriptions.set(&delivery.schema), dialect).map_err(|_| unencodable())?;
+            if own || !is_empty {
+                self.announce(&delivery.schema, cx);
+                cx.out.push(Output::SendAll(frames));
+                self.window.sent(transaction.xid.0);
+                self.tell(transaction.lsn, cx);
+            }
+        }
+        self.cursor = transaction.lsn;
+        self.newest_xid = self.newest_xid.max(transaction.xid);
+        if !self.schema.as_ref().is_some_and(|schema| Arc::ptr_eq(schema, &delivery.schema)) {
+            self.schema = Some(delivery.schema.clone());
+        }
+        Ok(true)
+    }
+
+    /// Whether the client was given this migration before: its data is sent without it then (spec 03 §10.2).
+    fn knows(&self, migration: &Migration) -> bool {
+        self.newest_known.as_ref().is_some_and(|known| migration.version <= *known)
+    }
+
+    /// Does everything that has become possible.
+    pub(crate) fn go_on(&mut self, cx: &mut Context<'_>) {
+        self.send_owed_migrations(cx);
+        self.refuse_late(cx);
+        loop {
+            self.open_next(cx);
+            if !self.owed.queue.is_empty() || !self.begin_head(cx) {
+                break;
+            }
+        }
+        self.beat(cx);
+    }
+
+    fn send_owed_migrations(&mut self, cx: &mut Context<'_>) {
+        if self.owed.stored_by.is_some_and(|number| !cx.ledger.is_durable(number)) {
+            return;
+        }
+        while self.window.has_room() {
+            let Some((lsn, migration)) = self.owed.queue.pop_front() else { return };
+            let frames = delivery::migration_frames(&migration, lsn, self.dialect);
+            cx.out.extend(frames.into_iter().map(Output::Send));
+            self.window.sent(migration.xid.0);
+            self.tell(lsn, cx);
+        }
+    }
+
+    /// An idle client's position is moved on now and then by an empty transaction, so that it stays in the window.
+    fn beat(&mut self, cx: &mut Context<'_>) {
+        let behind = self.cursor.0.saturating_sub(self.told.0);
+        let due = cx.now.mono_ms >= self.heartbeat_at;
+        if due {
+            self.heartbeat_at = cx.now.mono_ms.saturating_add(cx.config.heartbeat_interval.max(1));
+        }
+        let idle = self.on_wire.is_none() && self.blocks.is_empty() && self.owed.queue.is_empty();
+        if behind == 0 || !(due || behind >= cx.config.heartbeat_distance) || !idle || !self.window.is_mostly_free() {
+            return;
+        }
+        self.heartbeats += 1;
+        let id = HEARTBEAT | self.heartbeats;
+        let frames = delivery::empty_transaction(self.cursor, id, cx.now.wall_ms, &Origin::Postgres);
+        cx.out.extend(frames.into_iter().map(Output::Send));
+        self.window.sent(id);
+        self.tell(self.cursor, cx);
+    }
+
+    /// The client will store this position.
+    pub(super) fn tell(&mut self, position: Lsn, cx: &Context<'_>) {
+        self.told = position;
+        self.heartbeat_at = cx.now.mono_ms.saturating_add(cx.config.heartbeat_interval.max(1));
+    }
+
+    /// `SatOpLogAck`: the id decides, an odd position is no fault (spec 02 §6.8).
+    pub(crate) fn acknowledged(&mut self, ack: &SatOpLogAck, cx: &mut Context<'_>) -> Flow {
+        self.window.acknowledge(ack.transaction_id).map_err(|_| Ending::invalid(UNKNOWN_TRANSACTION))?;
+        let Ok(position) = Lsn::from_wire(&ack.lsn) else { return Ok(()) };
+        let mut updates = Vec::new();
+        if self.unseen_until.is_some_and(|last| position >= last) {
+            self.unseen_until = None;
+            updates.push(ClientUpdate::MigrationsSeen);
+        }
+        if !self.ended.is_empty() {
+            let seen = |(id, at): &(SubscriptionId, Lsn)| {
+                position > *at || ack.gone_subscription_ids.iter().any(|gone| gone == id.as_str())
+            };
+            let forgotten: Vec<_> = self.ended.extract_if(.., |ended| seen(ended)).map(|(id, _)| id).collect();
+            if !forgotten.is_empty() {
+                updates.push(ClientUpdate::Forget(forgotten));
+            }
+        }
+        if !updates.is_empty() {
+            cx.store(updates);
+        }
+        Ok(())
+    }
+
+    /// Remembers that these were ended at the cursor, durably.
+    pub(super) fn note_end(&mut self, ids: Vec<SubscriptionId>, cx: &mut Context<'_>) {
+        if ids.is_empty() {
+            return;
+        }
+        self.ended.extend(ids.iter().map(|id| (id.clone(), self.cursor)));
+        let mut updates = vec![ClientUpdate::Gone(ids, self.cursor)];
+        if self.ended.len() > MAX_ENDED {
+            let oldest = self.ended.drain(..self.ended.len() - MAX_ENDED);
+            updates.push(ClientUpdate::Forget(oldest.map(|(id, _)| id).collect()));
+        }
+        cx.store(updates);
+    }
+
+    /// This is the schema at the cursor.
+    fn learn(&mut self, schema: &Arc<Schema>, cx: &mut Context<'_>) {
+        self.schema = Some(schema.clone());
+        self.announce(schema, cx);
+    }
+
+    /// Tells the client the relations of a schema that differ from those it was told last. All of them right at the start:
+    /// a client that has restarted knows the types of its columns from them only (spec 03 B-11).
+    pub(super) fn announce(&mut self, schema: &Arc<Schema>, cx: &mut Context<'_>) {
+        let announced = match &self.announced {
+            Some(announced) if Arc::ptr_eq(announced, schema) => return,
+            announced => announced.clone(),
+        };
+        for table in schema.tables().filter(|table| table.held_back.is_none()) {
+            let known = announced.as_ref().and_then(|announced| announced.table(table.id));
+            if known.is_none_or(|known| !Arc::ptr_eq(known, table) && known != table) {
+                cx.send(wire::relation(table));
+            }
+        }
+        self.announced = Some(schema.clone());
+    }
+
+    /// Ends the stream. Blocks not begun are given up; subscriptions stay stored.
+    pub(crate) fn stop(self, cx: &mut Context<'_>) {
+        let waiting = self.blocks.iter().filter_map(Block::snapshot);
+        let begun = self.on_wire.iter().filter_map(|block| block.snapshot());
+        cx.out.extend(waiting.chain(begun).map(|id| Output::DropSnapshot { id }));
+    }
+}
+
+/// A row of ours can't be encoded. Closing without a message lets the client come back (spec 02 §10.2).
+fn unencodable() -> Box<Ending> {
+    Ending::quiet(CloseCode::InternalError, "Internal server error while sending data")
+}

@@ -1,0 +1,331 @@
+//! Blocks on their way to their place in the stream (spec 06 §5.5, §8).
+//!
+//! Each block's snapshot is taken while this client's stream is held, so that the snapshot sees everything the stream has
+//! passed. From then on the stream runs up to the first transaction that the snapshot does not see, or to the position at
+//! which it was taken; there the block stands. Blocks keep their order. One snapshot is opened at a time, and only for a
+//! `subscribe` that waits for its reply or for the block whose turn it is: a session holds the stream for no other, so it
+//! can't wait for a connection of the pool that another of its own snapshots holds.
+
+use bytes::Bytes;
+use change::{Lsn, Snapshot, SubscriptionId, Transaction};
+
+use crate::{
+    ClientUpdate, CloseCode, Millis, Now, Output, Read, ReadKind, SnapshotId,
+    block::{Block, OpenBlock, Phase, Reads, Subject},
+    context::{Context, Ending, Flow},
+    outbound::Outbound,
+    subscription::{self, State},
+    wire,
+};
+
+/// Snapshots that may fail for one block, once its request has been answered, before the connection is given up.
+const MAX_TRIES: u32 = 8;
+
+impl Outbound {
+    /// Whether the stream has to stand still for a block.
+    pub(super) fn is_held_by_blocks(&self) -> bool {
+        let head_waits = self.blocks.front().is_some_and(|head| {
+            head.is_due(self.cursor) || (self.schema.is_some() && matches!(head.phase, Phase::Planned { .. }))
+        });
+        head_waits
+            || self.blocks.iter().any(|block| match block.phase {
+                Phase::Opening { .. } => true,
+                Phase::Planned { .. } => self.schema.is_some() && block.unanswered.is_some(),
+                Phase::Open { .. } | Phase::Bare => false,
+            })
+    }
+
+    /// When a block has to be looked at again.
+    pub(super) fn next_block_deadline(&self, now: Now) -> Option<Millis> {
+        let answers = self.blocks.iter().filter_map(|block| block.unanswered.as_ref().map(|unanswered| unanswered.until));
+        let retry = self.next_to_open().and_then(|index| match self.blocks.get(index)?.phase {
+            Phase::Planned { retry_at } => Some(retry_at),
+            _ => None,
+        });
+        let begins = self
+            .blocks
+            .front()
+            .filter(|head| head.is_due(self.cursor))
+            .map(|head| head.not_before)
+            .filter(|at| *at > now.mono_ms);
+        answers.chain(retry).chain(begins).min()
+    }
+
+    pub(crate) fn owes_a_reply(&self) -> bool {
+        self.blocks.iter().any(|block| block.unanswered.is_some())
+    }
+
+    pub(crate) fn is_in_block(&self) -> bool {
+        self.on_wire.is_some()
+    }
+
+    /// Blocks that wait, each counted with the ids it names.
+    pub(crate) fn waiting_blocks(&self) -> usize {
+        self.blocks.iter().map(Block::weight).sum()
+    }
+
+    pub(crate) fn wants_snapshot_frames(&self) -> Option<SnapshotId> {
+        self.on_wire.as_ref().and_then(|block| block.snapshot())
+    }
+
+    /// The block whose snapshot may be opened now or at its `retry_at`.
+    fn next_to_open(&self) -> Option<usize> {
+        if self.schema.is_none() || self.blocks.iter().any(|block| matches!(block.phase, Phase::Opening { .. })) {
+            return None;
+        }
+        self.blocks.iter().enumerate().position(|(index, block)| {
+            let turn = block.unanswered.is_some() || (index == 0 && self.on_wire.is_none());
+            turn && matches!(block.phase, Phase::Planned { .. })
+        })
+    }
+
+    /// Opens the next snapshot, or finds that none is needed.
+    pub(super) fn open_next(&mut self, cx: &mut Context<'_>) {
+        while let Some(index) = self.next_to_open() {
+            let reads = self.reads(index, cx);
+            let Some(block) = self.blocks.get_mut(index) else { return };
+            if !matches!(block.phase, Phase::Planned { retry_at } if retry_at <= cx.now.mono_ms) {
+                return;
+            }
+            if reads.reads.is_empty() {
+                block.phase = Phase::Bare;
+                block.accept(cx);
+                continue;
+            }
+            let id = cx.name_snapshot();
+            cx.out.push(Output::OpenSnapshot { id, reads: reads.reads.clone() });
+            block.phase = Phase::Opening { id, reads };
+        }
+    }
+
+    /// What a block has to read, given the blocks before it.
+    fn reads(&self, index: usize, cx: &Context<'_>) -> Reads {
+        let Some(block) = self.blocks.get(index) else { return Reads::default() };
+        let schema = cx.world.schema();
+        let kind = match block.subject {
+            Subject::Data { .. } => ReadKind::Rows,
+            Subject::Gone { .. } => ReadKind::Keys,
+        };
+        let mut reads = Reads::default();
+        for (request, table) in self.plan(index) {
+            if let Some(table) = schema.table(table) {
+                let owner = self.subscriptions.owner(table);
+                reads.reads.push(Read { table: table.clone(), kind, owner });
+                reads.requests.push(request);
+            }
+        }
+        reads
+    }
+
+    /// The tables that a block has to read, each with the request it is read for.
+    fn plan(&self, index: usize) -> Vec<(usize, change::RelationId)> {
+        let earlier = self.blocks.iter().take(index).map(|block| &block.subject);
+        match self.blocks.get(index).map(|block| &block.subject) {
+            Some(Subject::Data { id, .. }) => self.subscriptions.missing_for(id, earlier),
+            Some(Subject::Gone { leaving, .. }) => {
+                self.subscriptions.uncovered_without(leaving, earlier).into_iter().map(|table| (0, table)).collect()
+            }
+            None => Vec::new(),
+        }
+    }
+
+    /// A block before these is no more: what they read may have to be more.
+    fn plan_again(&mut self, from: usize, cx: &mut Context<'_>) {
+        for index in from..self.blocks.len() {
+            let plan = self.plan(index);
+            let Some(block) = self.blocks.get_mut(index) else { return };
+            let same = match &block.phase {
+                Phase::Planned { .. } => true,
+                Phase::Bare => plan.is_empty(),
+                Phase::Opening { reads, .. } | Phase::Open { reads, .. } => {
+                    plan.iter().map(|(_, table)| *table).eq(reads.reads.iter().map(|read| read.table.id))
+                }
+            };
+            if !same {
+                block.start_over(cx);
+            }
+        }
+    }
+
+    /// The snapshot of a block is open.
+    pub(crate) fn opened(&mut self, id: SnapshotId, sees: Snapshot, lsn: Lsn, cx: &mut Context<'_>) {
+        let (cursor, newest_xid) = (self.cursor, self.newest_xid);
+        let Some(block) = self.blocks.iter_mut().find(|block| block.snapshot() == Some(id)) else {
+            return cx.out.push(Output::DropSnapshot { id });
+        };
+        if !matches!(block.phase, Phase::Opening { .. }) {
+            return;
+        }
+        let misses = newest_xid.0 != 0 && !sees.sees(newest_xid);
+        if misses || cx.world.passed_unseen(&sees, cursor) {
+            return block.start_over(cx);
+        }
+        block.open(sees, lsn);
+        block.accept(cx);
+        cx.out.push(Output::ReadSnapshot { id });
+        if lsn > cursor {
+            cx.out.push(Output::Reach(lsn));
+        }
+    }
+
+    /// Whether a block's place is right before this transaction. A block behind the first whose place would be here has
+    /// an older snapshot than the first: it takes another, so that the order is kept.
+    pub(super) fn stops_before(&mut self, transaction: &Transaction, cx: &mut Context<'_>) -> bool {
+        let mut stops = false;
+        for (index, block) in self.blocks.iter_mut().enumerate() {
+            let Phase::Open { sees, lsn, .. } = &block.phase else { continue };
+            if sees.sees(transaction.xid) && transaction.lsn <= *lsn {
+                continue;
+            }
+            if index == 0 {
+                block.at_its_place = true;
+                stops = true;
+            } else if !stops {
+                block.start_over(cx);
+            }
+        }
+        stops
+    }
+
+    /// Begins the first block if the stream has come to its place and nothing else is in the way; whether to look again.
+    pub(super) fn begin_head(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.on_wire.is_some() {
+            return false;
+        }
+        let Some(schema) = self.schema.clone() else { return false };
+        let cursor = self.cursor;
+        let Some(head) = self.blocks.front_mut() else { return false };
+        if !head.is_due(cursor) || !head.is_ready(cx) {
+            return false;
+        }
+        if let Phase::Open { reads, .. } = &head.phase
+            && reads.reads.iter().any(|read| schema.table(read.table.id) != Some(&read.table))
+        {
+            // Its rows were read under another definition than the one that holds here.
+            head.start_over(cx);
+            return true;
+        }
+        let Some(block) = self.blocks.pop_front() else { return false };
+        self.announce(&schema, cx);
+        self.put_on_wire(block, cx);
+        true
+    }
+
+    /// Puts a block on the wire. From here on its shapes count, or no longer do.
+    fn put_on_wire(&mut self, block: Block, cx: &mut Context<'_>) {
+        let (snapshot, requests) = match block.phase {
+            Phase::Open { id, reads, .. } => (Some(id), reads.requests),
+            Phase::Planned { .. } | Phase::Opening { .. } | Phase::Bare => (None, Vec::new()),
+        };
+        let on_wire = OpenBlock::begin(&block.subject, snapshot, requests, self.cursor, cx);
+        self.tell(self.cursor, cx);
+        match block.subject {
+            Subject::Data { id, .. } => self.subscriptions.activate(&id),
+            Subject::Gone { leaving, .. } => {
+                self.subscriptions.remove(&leaving);
+                self.note_end(leaving, cx);
+            }
+        }
+        cx.out.push(Output::Watch(self.subscriptions.tables()));
+        match snapshot {
+            Some(_) => self.on_wire = Some(Box::new(on_wire)),
+            None => on_wire.end(cx),
+        }
+    }
+
+    /// A frame of the block on the wire.
+    pub(crate) fn frame(&mut self, id: SnapshotId, read: usize, frame: Bytes, cx: &mut Context<'_>) {
+        match &mut self.on_wire {
+            Some(block) if block.snapshot() == Some(id) => block.frame(read, frame, cx),
+            _ => self.came_too_early(id, cx),
+        }
+    }
+
+    /// The block on the wire is complete.
+    pub(crate) fn done(&mut self, id: SnapshotId, cx: &mut Context<'_>) {
+        if self.wants_snapshot_frames() != Some(id) {
+            return self.came_too_early(id, cx);
+        }
+        if let Some(block) = self.on_wire.take() {
+            block.end(cx);
+        }
+    }
+
+    /// Frames came before their block was begun. They can't be kept, so the snapshot is of no use any more.
+    fn came_too_early(&mut self, id: SnapshotId, cx: &mut Context<'_>) {
+        if let Some(block) = self.blocks.iter_mut().find(|block| block.snapshot() == Some(id)) {
+            block.start_over(cx);
+        }
+    }
+
+    /// A snapshot can't be had. Before the reply that is said in it; afterwards it is tried again, and in the end the
+    /// connection is closed without a message: the client asks again (spec 06 §5.8).
+    pub(crate) fn failed(&mut self, id: SnapshotId, cx: &mut Context<'_>) -> Flow {
+        let given_up = || Ending::quiet(CloseCode::InternalError, "");
+        if self.wants_snapshot_frames() == Some(id) {
+            return Err(given_up());
+        }
+        let Some(index) = self.blocks.iter().position(|block| block.snapshot() == Some(id)) else { return Ok(()) };
+        match self.blocks.get_mut(index) {
+            Some(block) if block.unanswered.is_some() => self.refuse_unavailable(index, cx),
+            Some(block) if block.tries >= MAX_TRIES => return Err(given_up()),
+            Some(block) => block.start_over(cx),
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// Refuses requests that have waited too long for their snapshot.
+    pub(super) fn refuse_late(&mut self, cx: &mut Context<'_>) {
+        let now = cx.now.mono_ms;
+        let is_late = |block: &Block| block.unanswered.as_ref().is_some_and(|unanswered| unanswered.until <= now);
+        while let Some(index) = self.blocks.iter().position(is_late) {
+            self.refuse_unavailable(index, cx);
+        }
+    }
+
+    fn refuse_unavailable(&mut self, index: usize, cx: &mut Context<'_>) {
+        let Some(block) = self.blocks.remove(index) else { return };
+        if let Some(id) = block.snapshot() {
+            cx.out.push(Output::DropSnapshot { id });
+        }
+        if let (Subject::Data { id, .. }, Some(unanswered)) = (block.subject, block.unanswered) {
+            self.subscriptions.remove(std::slice::from_ref(&id));
+            let refusal = subscription::refusal("Internal error while checking data availability");
+            cx.send(wire::not_subscribed(&unanswered.request, id.as_str(), refusal));
+        }
+        self.plan_again(index, cx);
+    }
+
+    /// `unsubscribe`, its reply already sent. One batch will name every id, known or not, delivered or not; what was not
+    /// delivered never will be.
+    pub(crate) fn unsubscribe(&mut self, names: Vec<SubscriptionId>, cx: &mut Context<'_>) {
+        cx.flush();
+        let mut leaving = Vec::new();
+        let mut dropped = Vec::new();
+        for name in &names {
+            match self.subscriptions.leave(name) {
+                Some(State::Pending) => dropped.push(name.clone()),
+                Some(State::Active) => leaving.push(name.clone()),
+                Some(State::Leaving) | None => {}
+            }
+        }
+        if !dropped.is_empty() {
+            self.drop_pending(&dropped, cx);
+            cx.store(vec![ClientUpdate::Forget(dropped)]);
+        }
+        self.blocks.push_back(Block::new(Subject::Gone { names, leaving }, None, cx.now.mono_ms));
+    }
+
+    fn drop_pending(&mut self, ids: &[SubscriptionId], cx: &mut Context<'_>) {
+        self.subscriptions.remove(ids);
+        self.blocks.retain(|block| {
+            let dropped = matches!(&block.subject, Subject::Data { id, .. } if ids.contains(id));
+            if let Some(id) = block.snapshot().filter(|_| dropped) {
+                cx.out.push(Output::DropSnapshot { id });
+            }
+            !dropped
+        });
+        self.plan_again(0, cx);
+    }
+}

@@ -1,0 +1,47 @@
+//! Shape requests as they come over the wire, checked against the schema.
+
+use change::RequestId;
+use protocol::{
+    ShapeError,
+    wire::{
+        SatShapeDef, SatShapeReq,
+        sat_shape_def::{Relation, Select},
+    },
+};
+use schema::Schema;
+use shapes::{RelationDef, SelectDef, Shape, ShapeDef};
+
+/// The shapes of all requests, in order; or one error for each bad request (spec 06 §2.3 check 6).
+pub(crate) fn check(requests: &[SatShapeReq], schema: &Schema) -> Result<Vec<Shape>, Vec<ShapeError>> {
+    let mut shapes = Vec::with_capacity(requests.len());
+    let mut errors = Vec::new();
+    for request in requests {
+        let definition = request.shape_definition.as_ref().map(definition);
+        match Shape::new(RequestId::new(&request.request_id), definition.as_ref(), schema) {
+            Ok(shape) => shapes.push(shape),
+            Err(error) => errors.push(ShapeError {
+                code: error.code as i32,
+                message: error.message,
+                request_id: request.request_id.clone(),
+            }),
+        }
+    }
+    if errors.is_empty() { Ok(shapes) } else { Err(errors) }
+}
+
+fn definition(wire: &SatShapeDef) -> ShapeDef {
+    ShapeDef { selects: wire.selects.iter().map(select).collect() }
+}
+
+/// As deep as the message, whose decoder has bounded that.
+fn select(wire: &Select) -> SelectDef {
+    SelectDef {
+        table: wire.tablename.clone(),
+        where_clause: wire.r#where.clone(),
+        include: wire.include.iter().map(relation).collect(),
+    }
+}
+
+fn relation(wire: &Relation) -> RelationDef {
+    RelationDef { foreign_key: wire.foreign_key.clone(), select: wire.select.as_ref().map(select) }
+}

@@ -1,0 +1,343 @@
+//! `startReplication` from the client: from scratch, or from where it was (spec 02 §6.3, §11; 06 §11).
+
+use std::{collections::VecDeque, mem, sync::Arc};
+
+use change::{Lsn, UserId};
+use protocol::{
+    ReplicationError, ReplicationErrorCode as Code, response,
+    wire::{SatInStartReplicationReq, SatInStartReplicationResp, SatRpcRequest},
+};
+use schema::Migration;
+
+use crate::{
+    ClientUpdate, CloseCode, Millis, Now, Output, PendingMigrations, StoredClient, StoredSubscription, Unavailable,
+    context::{Context, Ending, Flow},
+    delivery,
+    outbound::{Beginning, Outbound, OwedMigrations},
+    subscription::Subscription,
+};
+
+/// A request that is being decided.
+pub(crate) struct Start {
+    envelope: SatRpcRequest,
+    body: SatInStartReplicationReq,
+    step: Step,
+    /// The client stops waiting soon after this.
+    give_up_at: Millis,
+}
+
+enum Step {
+    /// Nothing has been looked at.
+    Asked,
+    /// What is stored may be read once earlier changes of it are durable.
+    Settling(Lsn),
+    /// What is stored is being read.
+    Loading(Lsn),
+    /// The position is newer than ours. Is it Postgres' own?
+    BeyondUs(Lsn, StoredClient),
+    /// It is; the stream has perhaps not got there yet.
+    CatchingUp(Lsn, StoredClient),
+}
+
+/// How often to look whether the stream has caught up.
+const POLL: Millis = 20;
+
+impl Start {
+    pub(crate) fn new(envelope: SatRpcRequest, body: SatInStartReplicationReq, cx: &Context<'_>) -> Start {
+        let give_up_at = cx.now.mono_ms.saturating_add(cx.config.start_timeout);
+        Start { envelope, body, step: Step::Asked, give_up_at }
+    }
+
+    /// When to look again.
+    pub(crate) fn deadline(&self, now: Now) -> Millis {
+        match self.step {
+            Step::CatchingUp(..) => self.give_up_at.min(now.mono_ms.saturating_add(POLL)),
+            _ => self.give_up_at,
+        }
+    }
+
+    /// Decides as much as is known. Returns the stream, the reply already sent, once all is.
+    pub(crate) fn go_on(&mut self, user: &UserId, cx: &mut Context<'_>) -> Flow<Option<Box<Outbound>>> {
+        if cx.now.mono_ms >= self.give_up_at {
+            // No answer rather than a wrong one: the client backs off and asks again.
+            return Err(Ending::quiet(CloseCode::InternalError, ""));
+        }
+        self.step = match mem::replace(&mut self.step, Step::Asked) {
+            Step::Asked => match self.look(cx)? {
+                Some(position) => Step::Settling(position),
+                None => return Ok(Some(self.first_start(user, cx))),
+            },
+            Step::CatchingUp(position, stored) if cx.world.position() >= resumes_at(position, &stored) => {
+                return self.resume(position, &stored, user, cx).map(Some);
+            }
+            step => step,
+        };
+        if let Step::Settling(position) = self.step
+            && cx.ledger.unstored() == 0
+        {
+            cx.out.push(Output::LoadClient);
+            self.step = Step::Loading(position);
+        }
+        Ok(None)
+    }
+
+    /// The checks that need no lookup, in the order of spec 02 §6.3. The position to resume at, unless it is a first start.
+    fn look(&self, cx: &Context<'_>) -> Flow<Option<Lsn>> {
+        if let Some(version) = &self.body.schema_version
+            && !cx.world.migrations().iter().any(|migration| migration.version == *version)
+        {
+            return Err(self.refuse(Code::UnknownSchemaVsn, format!("Unknown schema version: \"{version}\"")));
+        }
+        if !self.body.lsn.is_empty() {
+            let position = Lsn::from_wire(&self.body.lsn).map_err(|_| {
+                self.refuse(Code::MalformedLsn, "Could not validate start replication request".to_owned())
+            })?;
+            return Ok(Some(position));
+        }
+        if !self.body.subscription_ids.is_empty() {
+            let message = "Cannot resume subscriptions for a first-time client";
+            return Err(self.refuse(Code::InvalidPosition, message.to_owned()));
+        }
+        Ok(None)
+    }
+
+    /// The answer to [`Output::LoadClient`].
+    pub(crate) fn loaded(
+        &mut self, stored: Result<StoredClient, Unavailable>, cx: &mut Context<'_>,
+    ) -> Flow {
+        let Step::Loading(position) = self.step else { return Ok(()) };
+        let stored = stored.map_err(|Unavailable| Ending::quiet(CloseCode::InternalError, ""))?;
+        self.step = if cx.world.position() >= resumes_at(position, &stored) {
+            Step::CatchingUp(position, stored)
+        } else {
+            // After a crash the client may be ahead of what the stream has handed on so far (spec 02 §7.1).
+            cx.out.push(Output::QueryWalEnd);
+            Step::BeyondUs(position, stored)
+        };
+        Ok(())
+    }
+
+    /// The answer to [`Output::QueryWalEnd`].
+    pub(crate) fn wal_end(&mut self, end: Result<Lsn, Unavailable>, cx: &mut Context<'_>) -> Flow {
+        self.step = match mem::replace(&mut self.step, Step::Asked) {
+            Step::BeyondUs(position, stored) => {
+                let end = end.map_err(|Unavailable| Ending::quiet(CloseCode::InternalError, ""))?;
+                let needed = resumes_at(position, &stored);
+                if needed > end {
+                    return Err(self.out_of_window(cx));
+                }
+                cx.out.push(Output::Reach(needed));
+                Step::CatchingUp(position, stored)
+            }
+            step => step,
+        };
+        Ok(())
+    }
+
+    /// A client without a position: all migrations that it does not have, then the stream (spec 02 §6.3.1).
+    fn first_start(&self, user: &UserId, cx: &mut Context<'_>) -> Box<Outbound> {
+        // The position first: a migration that arrives in between is then sent now and left out of its transaction later.
+        let position = cx.world.position();
+        let known = self.body.schema_version.as_deref();
+        let dialect = protocol::dialect(&self.body);
+        let missing: Vec<Arc<Migration>> = cx
+            .world
+            .migrations()
+            .iter()
+            .filter(|migration| known.is_none_or(|known| migration.version.as_str() > known))
+            .filter(|migration| delivery::has_ops(migration, dialect))
+            .cloned()
+            .collect();
+        let newest = missing.last().map(|migration| migration.version.clone()).or_else(|| known.map(str::to_owned));
+        let mut updates = vec![ClientUpdate::Clear];
+        // One alone can't be cut off in between.
+        let several = (missing.len() > 1).then(|| PendingMigrations {
+            last: position,
+            versions: missing.iter().map(|migration| migration.version.clone()).collect(),
+        });
+        let unseen_until = several.as_ref().map(|pending| pending.last);
+        updates.extend(several.map(ClientUpdate::MigrationsSent));
+        let number = cx.store(updates);
+        self.accept(cx);
+        let migrations = OwedMigrations::new(missing, position, unseen_until.map(|_| number));
+        let beginning = Beginning {
+            position,
+            told: position,
+            dialect: protocol::dialect(&self.body),
+            subscriptions: Vec::new(),
+            leaving: Vec::new(),
+            migrations,
+            newest_known: newest,
+            unseen_until,
+        };
+        Outbound::begin(beginning, user, cx)
+    }
+
+    /// A client that was here before: its subscriptions are checked, those that it no longer names are ended.
+    fn resume(
+        &self, position: Lsn, stored: &StoredClient, user: &UserId, cx: &mut Context<'_>,
+    ) -> Flow<Box<Outbound>> {
+        let from = resumes_at(position, stored);
+        if from < cx.world.history_start() {
+            return Err(self.out_of_window(cx));
+        }
+        let schema = cx.world.schema();
+        let mut updates = Vec::new();
+        let mut subscriptions = Vec::new();
+        for id in &self.body.subscription_ids {
+            let known = stored.subscriptions.iter().find(|known| known.id.as_str() == id);
+            let known = known.filter(|known| !self.has_passed_end_of(known, position));
+            let Some(subscription) = known.and_then(|known| Subscription::restore(known, &schema)) else {
+                return Err(self.refuse(Code::SubscriptionNotFound, unknown_subscription(id)));
+            };
+            if subscriptions.iter().any(|earlier: &Subscription| earlier.id == subscription.id) {
+                continue;
+            }
+            if let Some(known) = known.filter(|known| known.gone_at.is_some()) {
+                // The client never saw the end: it never happened.
+                updates.push(ClientUpdate::Subscribed(StoredSubscription { gone_at: None, ..known.clone() }));
+            }
+            subscriptions.push(subscription);
+        }
+        let mut leaving = Vec::new();
+        let mut forgotten = Vec::new();
+        for known in &stored.subscriptions {
+            if subscriptions.iter().any(|subscription| subscription.id == known.id) {
+                continue;
+            }
+            if self.has_passed_end_of(known, position) {
+                forgotten.push(known.id.clone());
+                continue;
+            }
+            // Not named, so it is over; until its gone batch stands its changes keep coming.
+            leaving.push(known.id.clone());
+            if let Some(subscription) = Subscription::restore(known, &schema) {
+                subscriptions.push(subscription.leaving());
+            }
+        }
+        if !forgotten.is_empty() {
+            updates.push(ClientUpdate::Forget(forgotten));
+        }
+        let (owed, unseen_until) = match &stored.pending_migrations {
+            Some(pending) if position >= pending.last => {
+                updates.push(ClientUpdate::MigrationsSeen);
+                (VecDeque::new(), None)
+            }
+            Some(pending) if from > position => (self.rest_of(pending, position, cx)?, Some(pending.last)),
+            _ => (VecDeque::new(), None),
+        };
+        let newest_known = owed.back().map(|(_, migration)| migration.version.clone());
+        if !updates.is_empty() {
+            cx.store(updates);
+        }
+        self.accept(cx);
+        let beginning = Beginning {
+            position: from,
+            told: position,
+            dialect: protocol::dialect(&self.body),
+            subscriptions,
+            leaving,
+            migrations: OwedMigrations { queue: owed, stored_by: None },
+            newest_known,
+            unseen_until,
+        };
+        Ok(Outbound::begin(beginning, user, cx))
+    }
+
+    /// Whether the client is known to have seen the end of a subscription (spec 02 §11.3).
+    fn has_passed_end_of(&self, known: &StoredSubscription, position: Lsn) -> bool {
+        known.gone_at.is_some_and(|gone_at| {
+            let observed = || self.body.observed_gone_batch.iter().any(|id| id == known.id.as_str());
+            gone_at < position || (gone_at == position && observed())
+        })
+    }
+
+    /// The migrations of an initial sync that was cut off at `position`.
+    fn rest_of(
+        &self, pending: &PendingMigrations, position: Lsn, cx: &Context<'_>,
+    ) -> Flow<VecDeque<(Lsn, Arc<Migration>)>> {
+        let all = cx.world.migrations();
+        let positions = positions(pending.last, pending.versions.len());
+        let mut rest = VecDeque::new();
+        for (at, version) in positions.zip(&pending.versions).filter(|(at, _)| *at > position) {
+            let Some(migration) = all.iter().find(|migration| migration.version == *version) else {
+                // It can't go on without it, and has no data that could be lost.
+                return Err(self.refuse(Code::InvalidPosition, format!("Unknown schema version: \"{version}\"")));
+            };
+            rest.push_back((at, migration.clone()));
+        }
+        Ok(rest)
+    }
+
+    fn accept(&self, cx: &mut Context<'_>) {
+        let body = SatInStartReplicationResp { err: None, unacked_window_size: Some(cx.config.unacked_window.max(1)) };
+        cx.send(response(&self.envelope, &body));
+    }
+
+    fn refuse(&self, code: Code, message: String) -> Box<Ending> {
+        let err = Some(ReplicationError::new(code, message));
+        Ending::refused(response(&self.envelope, &SatInStartReplicationResp { err, unacked_window_size: None }))
+    }
+
+    /// The client has to begin anew; so does the service.
+    fn out_of_window(&self, cx: &mut Context<'_>) -> Box<Ending> {
+        cx.store(vec![ClientUpdate::Clear]);
+        self.refuse(Code::BehindWindow, "Cannot catch up to the server's current state".to_owned())
+    }
+}
+
+/// The positions of `count` migrations sent in an initial sync that ends at `last`.
+pub(crate) fn positions(last: Lsn, count: usize) -> impl Iterator<Item = Lsn> {
+    (0..count as u64).rev().map(move |behind| Lsn(last.0.saturating_sub(behind)))
+}
+
+/// Where the stream goes on for a client at `position`: there, unless it was cut off between the migrations of an initial
+/// sync; those have no transactions of the stream between them.
+fn resumes_at(position: Lsn, stored: &StoredClient) -> Lsn {
+    match &stored.pending_migrations {
+        Some(pending)
+            if position < pending.last && positions(pending.last, pending.versions.len()).any(|at| at == position) =>
+        {
+            pending.last
+        }
+        _ => position,
+    }
+}
+
+fn unknown_subscription(id: &str) -> String {
+    if id.chars().count() <= 126 {
+        return format!("Unknown subscription: {id}");
+    }
+    format!("Unknown subscription: {}...", id.chars().take(126).collect::<String>())
+}
+
+impl OwedMigrations {
+    fn new(migrations: Vec<Arc<Migration>>, last: Lsn, stored_by: Option<u64>) -> OwedMigrations {
+        OwedMigrations { queue: positions(last, migrations.len()).zip(migrations).collect(), stored_by }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_migration_of_an_initial_sync_stands_at_its_end() {
+        assert_eq!(positions(Lsn(10), 3).collect::<Vec<_>>(), [Lsn(8), Lsn(9), Lsn(10)]);
+        assert_eq!(positions(Lsn(10), 0).count(), 0);
+    }
+
+    #[test]
+    fn a_client_cut_off_between_migrations_goes_on_at_their_end() {
+        let pending = PendingMigrations { last: Lsn(10), versions: ["1", "2", "3"].map(str::to_owned).to_vec() };
+        let stored = StoredClient { subscriptions: Vec::new(), pending_migrations: Some(pending) };
+        let at = |n| resumes_at(Lsn(n), &stored).0;
+        assert_eq!([at(7), at(8), at(9), at(10), at(11)], [7, 10, 10, 10, 11]);
+    }
+
+    #[test]
+    fn a_long_unknown_id_is_cut() {
+        let id = "x".repeat(127);
+        assert!(unknown_subscription(&id).ends_with("xxx..."));
+    }
+}
