@@ -1,3 +1,4 @@
 //! What talks to Postgres, tested against a private cluster.
 
+mod install;
 mod writer;

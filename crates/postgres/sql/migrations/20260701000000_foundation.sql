@@ -56,10 +56,9 @@ CREATE TABLE IF NOT EXISTS electric.ddl_commands (
     version text,
     recorded_at timestamptz NOT NULL DEFAULT transaction_timestamp(),
     snapshot jsonb,
+    -- A position before the transaction's commit.
     position pg_lsn NOT NULL DEFAULT pg_current_wal_insert_lsn()
 );
-
-COMMENT ON COLUMN electric.ddl_commands.position IS 'A position before the commit of the transaction.';
 
 -- Tables that the running transaction has changed; always empty for others.
 CREATE TABLE IF NOT EXISTS electric.captures (

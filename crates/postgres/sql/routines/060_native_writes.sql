@@ -74,7 +74,7 @@ CREATE OR REPLACE FUNCTION electric.native_write_body(relation oid, event text, 
                     ', bool_or(n.%1$s IS NOT NULL AND (o.%1$s IS NULL OR %2$s)) AS c%3$s', first_key,
                     format(CASE
                         WHEN collated THEN 'o.%1$s COLLATE "C" IS DISTINCT FROM n.%1$s COLLATE "C"'
-                        WHEN coarse THEN 'ROW(o.%1$s) *<> ROW(n.%1$s)'
+                        WHEN coarse THEN 'record_image_ne(ROW(o.%1$s), ROW(n.%1$s))'
                         ELSE 'o.%1$s IS DISTINCT FROM n.%1$s'
                     END, col), num), '' ORDER BY num), ''),
                 coalesce(string_agg(format(', CASE WHEN r.c%s THEN this.native ELSE this.epoch END', num), '' ORDER BY num), ''),

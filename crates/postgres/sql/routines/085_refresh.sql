@@ -49,6 +49,9 @@ CREATE OR REPLACE PROCEDURE electric.refresh()
                 RAISE WARNING 'table %.% has lost its PRIMARY KEY and can''t be synced', registered.schema_name, registered.table_name;
                 CONTINUE;
             END IF;
+            IF (SELECT c.relreplident <> 'f' FROM pg_class c WHERE c.oid = registered.oid) THEN
+                EXECUTE format('ALTER TABLE ONLY %s REPLICA IDENTITY FULL', registered.oid::regclass);
+            END IF;
             CALL electric.sync_shadow(registered.oid);
             CALL electric.install_native_triggers(registered.oid);
         END LOOP;

@@ -7,7 +7,8 @@ async fn refusal(make: &str) -> (String, String) {
     let (_database, client) = installed().await;
     run(&client, make).await;
     let error = refused(&client, "CALL electric.electrify('foo')").await;
-    let left = "SELECT (SELECT count(*) FROM electric.electrified) + (SELECT count(*) FROM electric.ddl_commands)
+    let left =
+        "SELECT (SELECT count(*) FROM electric.electrified) + (SELECT count(*) FROM electric.ddl_commands)
         + (SELECT count(*) FROM electric.migration_versions) + (SELECT count(*) FROM electric.captures)
         + (SELECT count(*) FROM pg_class WHERE relname LIKE 'shadow%')
         + (SELECT count(*) FROM pg_publication_tables WHERE tablename = 'foo')
@@ -74,7 +75,9 @@ async fn only_types_that_can_be_synced() {
 #[tokio::test]
 async fn no_defaults() {
     let message = |columns: &str| {
-        format!("Cannot electrify foo because some of its columns have DEFAULT expressions which are not currently supported by Electric:\n{columns}")
+        format!(
+            "Cannot electrify foo because some of its columns have DEFAULT expressions which are not currently supported by Electric:\n{columns}"
+        )
     };
     refused_as(
         "CREATE TABLE foo (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), a text, b timestamptz DEFAULT now())",
@@ -101,7 +104,9 @@ async fn a_primary_key() {
 #[tokio::test]
 async fn no_other_constraints() {
     let message = |columns: &str| {
-        format!("Cannot electrify foo because some of its columns have CHECK, UNIQUE, EXCLUDE or user-defined constraints which are not currently supported by Electric:\n{columns}")
+        format!(
+            "Cannot electrify foo because some of its columns have CHECK, UNIQUE, EXCLUDE or user-defined constraints which are not currently supported by Electric:\n{columns}"
+        )
     };
     refused_as(
         "CREATE TABLE foo (id int PRIMARY KEY, a int CHECK (a > 0), b int UNIQUE, c int, d int, CHECK (a > c))",
@@ -122,7 +127,8 @@ async fn no_other_constraints() {
     .await;
     let (_database, client) = installed().await;
     run(&client, "CREATE TABLE foo (id int PRIMARY KEY, b int UNIQUE)").await;
-    run(&client, "SET electric.__constraint_validation_enabled = false; CALL electric.electrify('foo')").await;
+    run(&client, "SET electric.__constraint_validation_enabled = false; CALL electric.electrify('foo')")
+        .await;
 }
 
 #[tokio::test]
@@ -162,7 +168,10 @@ async fn what_is_accepted() {
          INSERT INTO identity (v) VALUES ('x'); INSERT INTO self VALUES (1, 1); UPDATE dropped SET v = 'x'; DELETE FROM filled",
     )
     .await;
-    assert_eq!(value(&client, "SELECT count(*) FROM electric.shadow__public__filled WHERE _tags = '{}'").await, "100");
+    assert_eq!(
+        value(&client, "SELECT count(*) FROM electric.shadow__public__filled WHERE _tags = '{}'").await,
+        "100"
+    );
 }
 
 #[tokio::test]

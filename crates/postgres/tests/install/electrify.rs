@@ -12,11 +12,21 @@ async fn registers_publishes_and_records_the_table() {
     let before = rows(&client, "SELECT * FROM electric.ddl_commands").await;
     run(&client, "CALL electric.electrify('items'); CALL electric.enable('\"public\".\"items\"')").await;
     assert_eq!(rows(&client, "SELECT * FROM electric.ddl_commands").await, before, "idempotent");
-    assert_eq!(rows(&client, "SELECT schema_name, table_name FROM electric.electrified").await, ["public|items"]);
+    assert_eq!(
+        rows(&client, "SELECT schema_name, table_name FROM electric.electrified").await,
+        ["public|items"]
+    );
     assert_eq!(value(&client, "SELECT relreplident FROM pg_class WHERE relname = 'items'").await, "f");
-    assert_eq!(value(&client, "SELECT relreplident FROM pg_class WHERE relname = 'shadow__public__items'").await, "d");
-    let published = "SELECT tablename, attnames::text FROM pg_publication_tables WHERE tablename ~ 'items' ORDER BY 1";
-    assert_eq!(rows(&client, published).await, ["items|{id,v}", "shadow__public__items|{id,_tags,_tag,_image}"]);
+    assert_eq!(
+        value(&client, "SELECT relreplident FROM pg_class WHERE relname = 'shadow__public__items'").await,
+        "d"
+    );
+    let published =
+        "SELECT tablename, attnames::text FROM pg_publication_tables WHERE tablename ~ 'items' ORDER BY 1";
+    assert_eq!(
+        rows(&client, published).await,
+        ["items|{id,v}", "shadow__public__items|{id,_tags,_tag,_image}"]
+    );
     let columns = "SELECT string_agg(attname, ',' ORDER BY attnum) FROM pg_attribute WHERE attrelid = 'electric.shadow__public__items'::regclass AND attnum > 0";
     assert_eq!(value(&client, columns).await, "id,_tags,_tag,_image,_tag_v");
 }
@@ -33,7 +43,8 @@ async fn the_catalogue_reads_the_history() {
     )
     .await;
     run(&client, "BEGIN; CALL electric.migration_version('20300101'); CALL electric.electrify('child'); CALL electric.electrify('parent'); COMMIT").await;
-    run(&client, "CREATE TABLE later (id int PRIMARY KEY, mood mood); CALL electric.electrify('later')").await;
+    run(&client, "CREATE TABLE later (id int PRIMARY KEY, mood mood); CALL electric.electrify('later')")
+        .await;
 
     let catalogue = catalogue::load(&client).await.unwrap();
     assert_eq!(catalogue.cluster_id.len(), 36);
@@ -89,7 +100,8 @@ async fn an_index_made_in_the_same_transaction_is_recorded() {
 #[tokio::test]
 async fn a_rolled_back_electrification_leaves_nothing() {
     let (_database, client) = installed().await;
-    run(&client, "CREATE TABLE t (id int PRIMARY KEY); BEGIN; CALL electric.electrify('t'); ROLLBACK").await;
+    run(&client, "CREATE TABLE t (id int PRIMARY KEY)").await;
+    run(&client, "BEGIN; CALL electric.electrify('t'); ROLLBACK").await;
     run(&client, "BEGIN; SAVEPOINT s; CALL electric.electrify('t'); ROLLBACK TO s; COMMIT").await;
     let left = "SELECT (SELECT count(*) FROM electric.electrified) + (SELECT count(*) FROM electric.ddl_commands)
         + (SELECT count(*) FROM electric.captures) + (SELECT count(*) FROM pg_class WHERE relname LIKE 'shadow%')
@@ -106,12 +118,16 @@ async fn sessions_that_electrify_at_once() {
     for _ in 0..2 {
         for table in ["a", "b", "c"] {
             let session = database.client().await;
-            sessions.spawn(async move { run(&session, &format!("CALL electric.electrify('{table}')")).await });
+            sessions
+                .spawn(async move { run(&session, &format!("CALL electric.electrify('{table}')")).await });
         }
     }
     sessions.join_all().await;
     assert_eq!(value(&client, "SELECT count(*) FROM electric.electrified").await, "3");
-    assert_eq!(value(&client, "SELECT count(DISTINCT version) || ' ' || count(*) FROM electric.ddl_commands").await, "3 3");
+    assert_eq!(
+        value(&client, "SELECT count(DISTINCT version) || ' ' || count(*) FROM electric.ddl_commands").await,
+        "3 3"
+    );
     assert_eq!(catalogue::load(&client).await.unwrap().schema.tables().len(), 3);
 }
 
@@ -131,7 +147,8 @@ async fn a_role_with_usage_may_electrify_but_not_reach_inside() {
     run(&client, &format!("CREATE TABLE t (id int PRIMARY KEY); CREATE ROLE {role}; SET ROLE {role}")).await;
     assert_eq!(refused(&client, "CALL electric.electrify('t')").await.code().code(), "42501");
     run(&client, &format!("RESET ROLE; GRANT USAGE ON SCHEMA electric TO {role}; SET ROLE {role}")).await;
-    run(&client, "BEGIN; CALL electric.migration_version('20300101'); CALL electric.electrify('t'); COMMIT").await;
+    run(&client, "BEGIN; CALL electric.migration_version('20300101'); CALL electric.electrify('t'); COMMIT")
+        .await;
     for inside in [
         "CALL electric.sync_shadow('t'::regclass)",
         "CALL electric.assign_migration_version('9', 4)",
@@ -154,6 +171,9 @@ async fn what_is_not_carried_out_is_refused() {
         ("sqlite('x')", "SQLITE"),
     ] {
         let error = refused(&client, &format!("CALL electric.{call}")).await;
-        assert_eq!((error.code().code(), error.message().to_owned()), ("EX001", format!("ELECTRIC {tag} is currently unsupported")));
+        assert_eq!(
+            (error.code().code(), error.message().to_owned()),
+            ("EX001", format!("ELECTRIC {tag} is currently unsupported"))
+        );
     }
 }

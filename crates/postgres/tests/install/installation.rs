@@ -2,7 +2,9 @@
 
 use postgres::{
     connection::ConnectConfig,
-    install::{InstallError, LeftOverSubscription, PreflightFault, drop_legacy_subscription, install, preflight},
+    install::{
+        InstallError, LeftOverSubscription, PreflightFault, drop_legacy_subscription, install, preflight,
+    },
 };
 use testkit::{Cluster, Database, Options};
 
@@ -47,6 +49,7 @@ async fn puts_back_what_was_lost() {
     run(
         &client,
         "DROP PUBLICATION electric_publication; DROP TRIGGER electric_native_update ON items;
+         ALTER TABLE items REPLICA IDENTITY DEFAULT;
          DROP FUNCTION electric.table_snapshot(oid)",
     )
     .await;
@@ -70,6 +73,7 @@ async fn puts_back_what_was_lost() {
             "electric_native_update|A"
         ]
     );
+    assert_eq!(value(&client, "SELECT relreplident FROM pg_class WHERE relname = 'items'").await, "f");
     run(&client, "CREATE TABLE more (id int PRIMARY KEY); CALL electric.electrify('more')").await;
 }
 
@@ -85,7 +89,11 @@ async fn leaves_a_database_of_a_newer_release_alone() {
 async fn a_failed_installation_leaves_nothing() {
     let database = Database::create().await;
     let mut client = database.client().await;
-    run(&client, "CREATE VIEW public.x AS SELECT 1; CREATE SCHEMA electric; CREATE VIEW electric.clients AS SELECT 1").await;
+    run(
+        &client,
+        "CREATE VIEW public.x AS SELECT 1; CREATE SCHEMA electric; CREATE VIEW electric.clients AS SELECT 1",
+    )
+    .await;
     let error = install(&mut client).await.unwrap_err();
     assert!(matches!(error, InstallError::Script { .. }), "{error}");
     let made = "SELECT count(*) FROM pg_class WHERE relnamespace = 'electric'::regnamespace";
@@ -115,10 +123,7 @@ async fn preflight_reports_every_fault_at_once_and_makes_nothing() {
 #[tokio::test]
 async fn preflight_sees_a_server_without_logical_decoding() {
     let options = Options {
-        settings: vec![
-            ("wal_level".into(), "replica".into()),
-            ("max_replication_slots".into(), "0".into()),
-        ],
+        settings: vec!["wal_level = replica".into(), "max_replication_slots = 0".into()],
         ..Options::default()
     };
     let cluster = tokio::task::spawn_blocking(move || Cluster::temporary(&options).unwrap()).await.unwrap();
@@ -129,9 +134,7 @@ async fn preflight_sees_a_server_without_logical_decoding() {
         [PreflightFault::WalLevel { found: "replica".into() }, PreflightFault::NoFreeSlot { limit: 0 }]
     );
     assert!(
-        faults[0]
-            .to_string()
-            .starts_with("Your Postgres database is not configured with wal_level=logical")
+        faults[0].to_string().starts_with("Your Postgres database is not configured with wal_level=logical")
     );
     assert!(faults[0].is_fatal());
 }
@@ -174,5 +177,8 @@ async fn drops_the_subscription_that_legacy_left() {
     )
     .await;
     assert_eq!(drop_legacy_subscription(&client).await.unwrap(), LeftOverSubscription::Dropped);
-    assert_eq!(value(&client, "SELECT count(*) FROM pg_subscription WHERE subname = 'postgres_1'").await, "0");
+    assert_eq!(
+        value(&client, "SELECT count(*) FROM pg_subscription WHERE subname = 'postgres_1'").await,
+        "0"
+    );
 }

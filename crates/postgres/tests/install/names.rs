@@ -52,7 +52,12 @@ async fn one_name_follows_the_callers_search_path() {
     )
     .await;
     run(&client, "SET search_path = mine, public").await;
-    assert!(refused(&client, "CALL electric.electrify('t')").await.message().starts_with("Cannot electrify t because only"));
+    assert!(
+        refused(&client, "CALL electric.electrify('t')")
+            .await
+            .message()
+            .starts_with("Cannot electrify t because only")
+    );
     run(&client, "SET search_path = public, mine; CALL electric.electrify('t')").await;
     run(&client, "SET search_path = ''; CALL electric.electrify('public.t')").await;
     assert_eq!(rows(&client, ELECTRIFIED).await, ["public|t"]);
@@ -80,8 +85,16 @@ async fn names_of_any_kind_work() {
     .await;
     run(&client, &format!("CALL electric.electrify('{long}'); CALL electric.electrify('Tab \"le')")).await;
 
-    run(&client, &format!("INSERT INTO {long} VALUES (1); UPDATE {long} SET {long_column} = 'x'; DELETE FROM {long}")).await;
-    let shadow = value(&client, &format!("SELECT shadow::regclass FROM electric.electrified WHERE table_name = '{long}'")).await;
+    run(
+        &client,
+        &format!("INSERT INTO {long} VALUES (1); UPDATE {long} SET {long_column} = 'x'; DELETE FROM {long}"),
+    )
+    .await;
+    let shadow = value(
+        &client,
+        &format!("SELECT shadow::regclass FROM electric.electrified WHERE table_name = '{long}'"),
+    )
+    .await;
     assert!(shadow.starts_with("electric.shadow__") && shadow.len() < 40, "{shadow}");
     assert_eq!(value(&client, &format!("SELECT _image ->> '{long_column}' FROM {shadow}")).await, "x");
 
@@ -97,7 +110,11 @@ async fn names_of_any_kind_work() {
         rows(&client, r#"SELECT "a b", _image ->> 'it''s', _image ->> '_tags', _tags = '{}' FROM electric."shadow__public__Tab ""le" ORDER BY 1"#).await,
         ["1|q|t2|t", "2|||t", "9|q|t2|t"]
     );
-    let tag = value(&client, r#"SELECT tag_columns ->> 'note' FROM electric.electrified WHERE table_name LIKE 'Tab%'"#).await;
+    let tag = value(
+        &client,
+        r#"SELECT tag_columns ->> 'note' FROM electric.electrified WHERE table_name LIKE 'Tab%'"#,
+    )
+    .await;
     assert_eq!(tag, "_tag_5", "the key has the name that the tag column would get");
 }
 
@@ -113,7 +130,14 @@ async fn key_columns_can_t_take_the_shadows_own_names() {
 async fn sixty_columns() {
     let (_database, client) = installed().await;
     let columns: Vec<String> = (1..=60).map(|n| format!("c{n} text")).collect();
-    run(&client, &format!("CREATE TABLE wide (id int PRIMARY KEY, {}); CALL electric.electrify('wide')", columns.join(", "))).await;
+    run(
+        &client,
+        &format!(
+            "CREATE TABLE wide (id int PRIMARY KEY, {}); CALL electric.electrify('wide')",
+            columns.join(", ")
+        ),
+    )
+    .await;
     run(&client, "INSERT INTO wide (id, c1) VALUES (1, 'x'), (2, 'y'); UPDATE wide SET c60 = 'z'; DELETE FROM wide WHERE id = 1; TRUNCATE wide").await;
     let images = "SELECT _image ->> 'c60', (SELECT count(*) FROM jsonb_object_keys(_image)) FROM electric.shadow__public__wide";
     assert_eq!(rows(&client, images).await, ["z|61", "z|61"]);

@@ -15,7 +15,8 @@ async fn a_default_version_is_the_transactions_start_and_grows() {
     assert_eq!(value(&client, expected).await, "t");
 
     // A version of the future: what follows counts up from it.
-    run(&client, "BEGIN; CALL electric.migration_version('29990101'); CALL electric.electrify('b'); COMMIT").await;
+    run(&client, "BEGIN; CALL electric.migration_version('29990101'); CALL electric.electrify('b'); COMMIT")
+        .await;
     run(&client, "CALL electric.electrify('c')").await;
     run(&client, "CALL electric.electrify('d')").await;
     assert_eq!(rows(&client, VERSIONS).await, [&first, "29990101", "29990101_0001", "29990101_0002"]);
@@ -34,7 +35,8 @@ async fn counters_grow_bytewise() {
         ("x_9999", "1", "x_9999_0001"),
         ("9", "10", "9_0001"),
     ] {
-        let grown = value(&client, &format!("SELECT electric.grown_version(nullif('{newest}', ''), '{wish}')")).await;
+        let grown =
+            value(&client, &format!("SELECT electric.grown_version(nullif('{newest}', ''), '{wish}')")).await;
         assert_eq!(grown, next, "{newest} {wish}");
         assert!(grown.as_str() > newest);
     }
@@ -52,7 +54,9 @@ async fn a_given_version_is_taken_or_refused() {
     .await;
     assert_eq!(rows(&client, VERSIONS).await, ["29990101_x"]);
 
-    let with = |version: &str| format!("BEGIN; CALL electric.migration_version('{version}'); CALL electric.electrify('b'); COMMIT");
+    let with = |version: &str| {
+        format!("BEGIN; CALL electric.migration_version('{version}'); CALL electric.electrify('b'); COMMIT")
+    };
     let error = refused(&client, &with("29990101_x")).await;
     assert_eq!((error.code().code(), error.constraint()), ("23505", Some("migration_unique_version")));
     run(&client, "ROLLBACK").await;
@@ -70,7 +74,9 @@ async fn a_given_version_is_taken_or_refused() {
 async fn a_frameworks_version_is_taken_if_it_can_be() {
     let (_database, client) = installed().await;
     let with = |version: &str, priority: i32| {
-        format!("BEGIN; CALL electric.assign_migration_version('{version}', {priority}); SELECT version, priority FROM electric.migration_versions WHERE txid = pg_current_xact_id(); COMMIT")
+        format!(
+            "BEGIN; CALL electric.assign_migration_version('{version}', {priority}); SELECT version, priority FROM electric.migration_versions WHERE txid = pg_current_xact_id(); COMMIT"
+        )
     };
     assert_eq!(rows(&client, &with("29990101", 2)).await, ["29990101|2"]);
     assert_eq!(rows(&client, &with("20240101", 4)).await, ["29990101_0001|4"]);
@@ -94,7 +100,8 @@ async fn migrations_commit_one_after_the_other() {
     }
     run(&client, "COMMIT").await;
     late.await.unwrap();
-    let ordered = "SELECT snapshot -> 'table' ->> 'name' FROM electric.ddl_commands ORDER BY version COLLATE \"C\"";
+    let ordered =
+        "SELECT snapshot -> 'table' ->> 'name' FROM electric.ddl_commands ORDER BY version COLLATE \"C\"";
     assert_eq!(rows(&client, ordered).await, ["a", "b"]);
     let distinct = "SELECT count(DISTINCT version) FROM electric.ddl_commands";
     assert_eq!(value(&client, distinct).await, "2");
