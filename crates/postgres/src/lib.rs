@@ -7,10 +7,12 @@
 
 pub mod assemble;
 pub mod catalogue;
+pub mod clients;
 pub mod connection;
 pub mod install;
 pub mod pgoutput;
 pub mod replication;
+pub mod snapshot;
 pub mod socket;
 pub mod tag_text;
 pub mod tls;
