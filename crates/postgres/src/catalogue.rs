@@ -4,10 +4,13 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use change::{Lsn, RelationId, Xid};
-use schema::{IncompatibleChange, Migration, Schema, Snapshot, SnapshotError};
+use schema::{Migration, Schema};
 use tokio_postgres::{Client, Row};
 
-use crate::connection::chain;
+use crate::{
+    assemble::{self, RecordedSnapshot, migrate},
+    connection::chain,
+};
 
 /// All migrations, oldest first.
 #[derive(Clone, Debug, Default)]
@@ -47,27 +50,11 @@ pub enum CatalogueError {
         /// Which value.
         what: &'static str,
     },
-    /// A recorded table definition can't be used.
-    #[error("migration {version}: {source}")]
-    Snapshot {
-        /// The migration.
-        version: String,
-        /// Why.
-        source: SnapshotError,
-    },
-    /// A migration changed a table in a way that can't be told to clients.
-    #[error("migration {version}: {source}")]
-    Incompatible {
-        /// The migration.
-        version: String,
-        /// Why.
-        source: IncompatibleChange,
-    },
 }
 
 /// Rows of one transaction may lie apart: those adopted from a legacy server were written later.
 const HISTORY: &str = "
-    SELECT d.version, d.txid::text, (extract(epoch FROM d.recorded_at) * 1000)::bigint, d.position::text, d.snapshot::text
+    SELECT d.version, d.txid::text, floor(extract(epoch FROM d.recorded_at) * 1000)::bigint, d.position::text, d.snapshot::text
     FROM electric.ddl_commands d
     WHERE d.version IS NOT NULL
     ORDER BY min(d.id) OVER (PARTITION BY d.txid, d.version), d.txid, d.id";
@@ -78,24 +65,24 @@ const LIVE_TABLES: &str = "
 const CLUSTER_ID: &str =
     "SELECT coalesce(content #>> '{}', '') FROM electric.transaction_marker WHERE id = 'cluster_id'";
 
-/// Reads the whole history.
+/// Reads the whole history. A table whose definition can't be used is held back, by the rule of the stream, which makes
+/// the same of the same rows.
 ///
 /// # Errors
-/// [`CatalogueError`] names the migration that can't be understood.
+/// [`CatalogueError`] if the rows can't be read.
 pub async fn load(client: &Client) -> Result<Catalogue, CatalogueError> {
     let rows = client.query(HISTORY, &[]).await?;
     let mut recorded = rows.iter().map(Recorded::read).collect::<Result<Vec<_>, _>>()?.into_iter().peekable();
 
     let mut catalogue = Catalogue::default();
-    while let Some(Recorded { version, xid, recorded_ms, position, snapshot }) = recorded.next() {
-        let mut snapshots: Vec<Snapshot> = snapshot.into_iter().collect();
+    while let Some(Recorded { version, xid, position, snapshot }) = recorded.next() {
+        let mut snapshots: Vec<RecordedSnapshot> = snapshot.into_iter().collect();
         while let Some(more) = recorded.next_if(|next| next.xid == xid && next.version == version) {
             snapshots.extend(more.snapshot);
         }
-        let step = schema::from_snapshots(version.clone(), xid, recorded_ms, &snapshots, &catalogue.schema);
-        let (migration, schema) = step.map_err(|source| CatalogueError::Incompatible { version, source })?;
-        catalogue.schema = schema.clone();
-        catalogue.steps.push(Step { migration: Arc::new(migration), schema, position });
+        let assemble::Step { migration, schema } = migrate(&catalogue.schema, &version, xid, &snapshots);
+        catalogue.schema = Schema::clone(&schema);
+        catalogue.steps.push(Step { migration, schema: Schema::clone(&schema), position });
     }
 
     let mut live = BTreeSet::new();
@@ -122,9 +109,8 @@ impl Catalogue {
 struct Recorded {
     version: String,
     xid: Xid,
-    recorded_ms: u64,
     position: Lsn,
-    snapshot: Option<Snapshot>,
+    snapshot: Option<RecordedSnapshot>,
 }
 
 impl Recorded {
@@ -134,11 +120,8 @@ impl Recorded {
         let xid = row.try_get::<_, &str>(1)?.parse().map_err(|_| malformed("txid"))?;
         let recorded_ms = u64::try_from(row.try_get::<_, i64>(2)?).map_err(|_| malformed("recorded_at"))?;
         let position = row.try_get::<_, &str>(3)?.parse().map_err(|_| malformed("position"))?;
-        let snapshot = row
-            .try_get::<_, Option<&str>>(4)?
-            .map(|json| schema::parse(json.as_bytes()))
-            .transpose()
-            .map_err(|source| CatalogueError::Snapshot { version: version.clone(), source })?;
-        Ok(Recorded { version, xid: Xid(xid), recorded_ms, position, snapshot })
+        let json = row.try_get::<_, Option<String>>(4)?;
+        let snapshot = json.map(|json| RecordedSnapshot { recorded_ms, json: json.into_bytes() });
+        Ok(Recorded { version, xid: Xid(xid), position, snapshot })
     }
 }
