@@ -4,7 +4,7 @@ use std::{fmt, future, io, net::SocketAddr, time::Duration};
 
 use tokio::time::timeout;
 use tokio_postgres::{
-    Client,
+    CancelToken, Client,
     config::{self, SslNegotiation},
     tls::{self as pg_tls, TlsConnect},
 };
@@ -279,6 +279,18 @@ pub async fn connect(config: &ConnectConfig, purpose: Purpose) -> Result<Client,
             other => return other,
         }
     }
+}
+
+/// Asks Postgres to cancel what the connection of `token` is doing. Whether there was anything to cancel is not known.
+///
+/// # Errors
+/// [`ConnectError`] if the request can't be delivered.
+pub async fn cancel(config: &ConnectConfig, token: &CancelToken) -> Result<(), ConnectError> {
+    let socket = Dialer::resolve(config).await?.next().await?;
+    let encrypted = socket.is_encrypted();
+    let request = timeout(config.connect_timeout, token.cancel_query_raw(socket, Established)).await;
+    let request = request.map_err(|_| ConnectError::TimedOut { host: config.host.clone() })?;
+    request.map_err(|error| ConnectError::from_login(&error, encrypted))
 }
 
 async fn log_in(config: &ConnectConfig, socket: Socket, purpose: Purpose) -> Result<Client, ConnectError> {

@@ -10,14 +10,14 @@ use tokio_postgres::{Error, Row, Statement, error::SqlState, types::ToSql};
 use super::{
     Applied,
     batch::{self, Batch, parents_first, refers_to_itself},
-    binding::{Array, Parameter},
+    binding::{Parameter, Values},
     failure::{Failure, Refused},
     key,
     pipeline::{self, Pending},
     rows::{FoundRows, Merged},
     session::Session,
     statements::Kind,
-    tags::{LAST_MS, Moment},
+    tags::{LAST_MS, OwnTag},
 };
 
 /// The most bytes of values in one statement.
@@ -25,9 +25,6 @@ const STATEMENT_BYTES: usize = 8 << 20;
 
 /// The same where rows of one statement may refer to each other; Postgres takes messages of up to 1 GiB.
 const SELF_REFERRING_BYTES: usize = 512 << 20;
-
-/// Read-committed is enough under these locks (spec 05 §7.7), and what the database's defaults say does not matter.
-const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
 
 /// Tries to apply `tx`. The session is outside of any transaction afterwards, or closed.
 pub async fn attempt(
@@ -47,7 +44,11 @@ pub async fn attempt(
         Err(error) => {
             // If this fails too, the connection is lost, and the transaction with it.
             let _ = session.client().batch_execute("ROLLBACK").await;
-            Err(Failure::of(error, tables.iter().map(|table| &**table)))
+            let failure = Failure::of(error, tables.iter().map(|table| &**table));
+            if let Failure::Race(error) = &failure {
+                session.forget_statements_if_stale(error);
+            }
+            Err(failure)
         }
     }
 }
@@ -61,8 +62,9 @@ async fn transaction(
     let mut locks = Vec::with_capacity(batches.len());
     for batch in &mut batches {
         canonicalise(session, batch).await?;
-        let rows = session.statement(Kind::LockRows, &batch.table).await?;
-        locks.push((rows, session.statement(Kind::LockShadows, &batch.table).await?));
+        let rows = session.statement(Kind::LockRows, batch.rows.len(), &batch.table).await?;
+        let shadows = session.statement(Kind::LockShadows, batch.rows.len(), &batch.table).await?;
+        locks.push((rows, shadows));
     }
     let tag = Tag::client(&tx.client, tx.timestamp_ms as i64);
 
@@ -76,7 +78,7 @@ async fn transaction(
         let mut found = FoundRows::read(batch, &locked.live, &locked.shadows)?;
         if found.is_torn() {
             let live = {
-                let keys = key_arrays(table, found.keys());
+                let keys = key_arrays(table, &found.keys());
                 session.client().query(lock_rows, &references(&keys)).await?
             };
             found.look_again(&live)?;
@@ -105,13 +107,13 @@ async fn acknowledge_and_lock(
     let (author, ms) = (tx.client.as_str(), tx.timestamp_ms as i64);
     let keys: Vec<Vec<Parameter<'_>>> = batches
         .iter()
-        .map(|batch| key_arrays(&batch.table, batch.rows.iter().map(|row| row.key.as_slice())))
+        .map(|batch| key_arrays(&batch.table, &batch.rows.iter().map(|row| row.key.as_slice())))
         .collect();
     let keys: Vec<Vec<&(dyn ToSql + Sync)>> = keys.iter().map(|keys| references(keys)).collect();
     let acknowledgement: [&(dyn ToSql + Sync); 3] = [&author, &lsn, &ms];
 
     let mut pending: Vec<Pending<'_, Answer>> = Vec::with_capacity(2 + 2 * locks.len());
-    pending.push(Box::pin(async { client.batch_execute(BEGIN).await.map(|()| Answer::Count(0)) }));
+    pending.push(Box::pin(async { client.batch_execute("BEGIN").await.map(|()| Answer::Count(0)) }));
     pending.push(Box::pin(async {
         client.execute(session.acknowledge(), &acknowledgement).await.map(Answer::Count)
     }));
@@ -147,8 +149,8 @@ async fn canonicalise(session: &mut Session, batch: &mut Batch<'_>) -> Result<()
     if !key::ask_postgres(&batch.table) {
         return Ok(());
     }
-    let statement = session.statement(Kind::CanonicalKeys, &batch.table).await?;
-    let keys = key_arrays(&batch.table, batch.rows.iter().map(|row| row.key.as_slice()));
+    let statement = session.statement(Kind::CanonicalKeys, batch.rows.len(), &batch.table).await?;
+    let keys = key_arrays(&batch.table, &batch.rows.iter().map(|row| row.key.as_slice()));
     let rows = session.client().query(&statement, &references(&keys)).await?;
     drop(keys);
     let texts = rows.iter().map(|row| {
@@ -234,7 +236,7 @@ async fn prepare<'a>(
         }
     }
     for chunk in chunks {
-        let statement = session.statement(kind, table).await?;
+        let statement = session.statement(kind, chunk.len(), table).await?;
         writes.push(Write { statement, parameters: parameters(kind, table, tag, &chunk) });
     }
     Ok(())
@@ -244,20 +246,19 @@ async fn prepare<'a>(
 fn parameters<'a>(kind: Kind, table: &Table, tag: &'a Tag, rows: &[&'a Merged]) -> Vec<Parameter<'a>> {
     let mut parameters: Vec<Parameter<'a>> = Vec::with_capacity(table.columns.len() + 4);
     if matches!(kind, Kind::Delete | Kind::InsertShadows | Kind::UpdateShadows | Kind::Bury) {
-        parameters.push(Box::new(Moment(tag.ms)));
-        parameters.push(Box::new(tag.origin.client().map(change::ClientId::as_str)));
+        parameters.push(Box::new(OwnTag(tag)));
     }
-    let given = |rows: &[&'a Merged]| Array(rows.iter().map(|row| Some(&row.given)).collect());
-    let marked = |rows: &[&'a Merged]| Array(rows.iter().map(|row| Some(&row.marked)).collect());
+    let given = |rows: &[&'a Merged]| Values(rows.iter().map(|row| Some(&row.given)).collect());
+    let marked = |rows: &[&'a Merged]| Values(rows.iter().map(|row| Some(&row.marked)).collect());
     match kind {
         Kind::InsertShadows | Kind::UpdateShadows => {
-            parameters.extend(key_arrays(table, rows.iter().map(|row| row.key.as_slice())));
-            parameters.push(Box::new(Array(rows.iter().map(|row| row.tags.as_ref()).collect())));
+            parameters.extend(key_arrays(table, &rows.iter().map(|row| row.key.as_slice())));
+            parameters.push(Box::new(Values(rows.iter().map(|row| row.tags.as_ref()).collect())));
             parameters.push(Box::new(marked(rows)));
         }
         _ => {
             for column in 0..table.columns.len() {
-                parameters.push(Box::new(Array(rows.iter().map(|row| row.value(column)).collect())));
+                parameters.push(Box::new(Values(rows.iter().map(|row| row.value(column)).collect())));
             }
             if kind != Kind::Insert {
                 parameters.push(Box::new(given(rows)));
@@ -273,9 +274,9 @@ fn parameters<'a>(kind: Kind, table: &Table, tag: &'a Tag, rows: &[&'a Merged]) 
 /// One array per key column.
 fn key_arrays<'a>(
     table: &Table,
-    keys: impl Iterator<Item = &'a [bytes::Bytes]> + Clone,
+    keys: &(impl Iterator<Item = &'a [bytes::Bytes]> + Clone),
 ) -> Vec<Parameter<'a>> {
-    let column = |n: usize| Array(keys.clone().map(|key| key.get(n)).collect());
+    let column = |n: usize| Values(keys.clone().map(|key| key.get(n)).collect());
     (0..table.primary_key.len()).map(|n| Box::new(column(n)) as Parameter<'a>).collect()
 }
 

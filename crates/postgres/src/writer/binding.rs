@@ -1,4 +1,4 @@
-//! Parameters: one array per column, one element per row.
+//! Parameters: a column of values, one per row.
 
 use std::{error::Error, fmt};
 
@@ -12,19 +12,32 @@ use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 /// Anything that can be bound.
 pub type Parameter<'a> = Box<dyn ToSql + Sync + Send + 'a>;
 
-/// An array of `text` or `bytea`; `None` is NULL.
-pub struct Array<T>(pub Vec<Option<T>>);
+/// The `text` or `bytea` values of a column, one per row; `None` is NULL. Bound as an array, or, where the statement asks for
+/// that, the first as a plain value.
+pub struct Values<T>(pub Vec<Option<T>>);
 
 /// The driver prints parameters in its debug log; values are the users' own.
-impl<T> fmt::Debug for Array<T> {
+impl<T> fmt::Debug for Values<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Array({} elements)", self.0.len())
+        write!(f, "{} values", self.0.len())
     }
 }
 
-impl<T: AsRef<[u8]>> ToSql for Array<T> {
+impl<T: AsRef<[u8]>> ToSql for Values<T> {
     fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
-        let element = if *ty == Type::BYTEA_ARRAY { Type::BYTEA } else { Type::TEXT };
+        let element = match ty {
+            &Type::TEXT_ARRAY => Type::TEXT,
+            &Type::BYTEA_ARRAY => Type::BYTEA,
+            _ => {
+                return Ok(match self.0.first() {
+                    Some(Some(value)) => {
+                        out.put_slice(value.as_ref());
+                        IsNull::No
+                    }
+                    _ => IsNull::Yes,
+                });
+            }
+        };
         let len = i32::try_from(self.0.len())?;
         let write = |value: &Option<T>, out: &mut BytesMut| {
             Ok(match value {
@@ -40,7 +53,7 @@ impl<T: AsRef<[u8]>> ToSql for Array<T> {
     }
 
     fn accepts(ty: &Type) -> bool {
-        *ty == Type::TEXT_ARRAY || *ty == Type::BYTEA_ARRAY
+        matches!(ty, &Type::TEXT | &Type::BYTEA | &Type::TEXT_ARRAY | &Type::BYTEA_ARRAY)
     }
 
     to_sql_checked!();

@@ -1,7 +1,11 @@
 //! What went wrong, and what to do about it (spec 05 §7.6).
 
+use std::{error::Error, io};
+
 use schema::Table;
 use tokio_postgres::error::{DbError, SqlState};
+
+use super::tags::Unreadable;
 
 /// Postgres, or the writer, refused a client transaction for good. Nothing of it was applied, and its author's position
 /// has not moved. The message may be shown to the author: it names tables, columns and constraints, but no values.
@@ -22,7 +26,7 @@ impl Refused {
     /// A race that was lost every time: it was none.
     pub(super) fn unending(error: &tokio_postgres::Error) -> Refused {
         error.as_db_error().map_or_else(
-            || Refused::new(&SqlState::CONNECTION_FAILURE, "the transaction could not be applied"),
+            || Refused::new(&SqlState::PROTOCOL_VIOLATION, "the transaction can't be handed to Postgres"),
             refused,
         )
     }
@@ -43,12 +47,13 @@ impl Failure {
     /// Judges an error of Postgres or the driver; `tables` are those that the transaction touches.
     pub fn of<'a>(error: tokio_postgres::Error, tables: impl Iterator<Item = &'a Table>) -> Failure {
         let Some(db) = error.as_db_error() else {
-            return match error.is_closed() || error.code().is_none() && is_io(&error) {
-                true => Failure::Transient(error),
-                false => Failure::Permanent(Refused::new(
-                    &SqlState::DATA_EXCEPTION,
-                    "the transaction can't be handed to Postgres: a value can't be encoded, or a stored tag can't be read",
-                )),
+            return match error.source() {
+                Some(cause) if cause.is::<Unreadable>() => {
+                    Failure::Permanent(Refused::new(&SqlState::DATA_EXCEPTION, UNREADABLE))
+                }
+                Some(cause) if cause.is::<io::Error>() => Failure::Transient(error),
+                _ if error.is_closed() => Failure::Transient(error),
+                _ => Failure::Race(error),
             };
         };
         let class = db.code().code().get(..2).unwrap_or_default();
@@ -66,6 +71,8 @@ impl Failure {
     }
 }
 
+const UNREADABLE: &str = "the tags of a row can't be read: somebody has written to schema \"electric\"";
+
 /// Beside the classes for lost connections, want of resources, operators and the system.
 const TRANSIENT: [SqlState; 4] = [
     SqlState::T_R_SERIALIZATION_FAILURE,
@@ -78,11 +85,6 @@ const TRANSIENT: [SqlState; 4] = [
 /// What a schema change beside us can cause: a plan that has become stale, a statement that is gone.
 const RACES: [SqlState; 3] =
     [SqlState::FEATURE_NOT_SUPPORTED, SqlState::INVALID_SQL_STATEMENT_NAME, SqlState::INTERNAL_ERROR];
-
-/// Whether the driver failed to talk, rather than to encode or decode.
-fn is_io(error: &tokio_postgres::Error) -> bool {
-    std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<std::io::Error>)
-}
 
 /// Whether a unique index is that of a table's key or of a shadow's: then somebody else has made the row, which the next
 /// attempt finds.

@@ -1,6 +1,7 @@
 //! The connections of the writer, shared by all clients.
 
 use std::{
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -12,20 +13,25 @@ use change::ClientTransaction;
 use parking_lot::Mutex;
 use schema::Schema;
 use tokio::{
-    sync::{Semaphore, SemaphorePermit},
-    time::sleep,
+    runtime::Handle,
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{sleep, timeout},
 };
+use tokio_postgres::error::SqlState;
 
 use super::{
     Applied,
     apply::attempt,
     failure::{Failure, Refused},
-    session::{OpenError, Session},
+    session::Session,
 };
 use crate::connection::{self, ConnectConfig};
 
 /// How often an attempt is repeated that lost a race to another session.
 const RACES: u32 = 30;
+
+/// How long a cancelled session may take before it is asked again: a request that comes between two statements does nothing.
+const CANCEL_AGAIN: Duration = Duration::from_millis(500);
 
 /// The longest pause between attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
@@ -35,18 +41,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 /// Any connection serves any client, so a client that waits for a row lock holds up nobody while a connection is free.
 /// Those that wait for a connection are served in the order they came.
 pub struct WriterPool {
-    config: ConnectConfig,
     schema: Box<dyn Fn() -> Arc<Schema> + Send + Sync>,
-    free: Semaphore,
-    idle: Mutex<Vec<Session>>,
-    away: AtomicBool,
-}
-
-/// A session in use. Given back only when it is outside of any transaction; dropped otherwise, which ends its connection
-/// and rolls back what it was doing.
-struct Lease<'a> {
-    session: Session,
-    _permit: SemaphorePermit<'a>,
+    free: Arc<Semaphore>,
+    sessions: Arc<Sessions>,
 }
 
 impl WriterPool {
@@ -60,12 +57,11 @@ impl WriterPool {
         schema: impl Fn() -> Arc<Schema> + Send + Sync + 'static,
         size: usize,
     ) -> WriterPool {
+        let sessions = Sessions { config, idle: Mutex::new(Vec::new()), away: AtomicBool::new(false) };
         WriterPool {
-            config,
             schema: Box::new(schema),
-            free: Semaphore::new(size.clamp(1, Semaphore::MAX_PERMITS)),
-            idle: Mutex::new(Vec::new()),
-            away: AtomicBool::new(false),
+            free: Arc::new(Semaphore::new(size.clamp(1, Semaphore::MAX_PERMITS))),
+            sessions: Arc::new(sessions),
         }
     }
 
@@ -80,50 +76,49 @@ impl WriterPool {
     pub async fn apply(&self, tx: &ClientTransaction) -> Result<Applied, Refused> {
         let (mut races, mut pauses) = (0, 0);
         loop {
-            let Some(mut lease) = self.lease().await else {
-                pause(&mut pauses).await;
-                continue;
-            };
-            let schema = (self.schema)();
-            let result = attempt(&mut lease.session, tx, &schema).await;
-            match result {
-                Ok(applied) => {
-                    self.give_back(lease);
-                    return Ok(applied);
-                }
-                Err(Failure::Permanent(refused)) => {
-                    self.give_back(lease);
-                    tracing::warn!(client = %tx.client, lsn = %tx.lsn, sqlstate = refused.sqlstate, reason = refused.message,
-                        "a client's transaction is refused");
-                    return Err(refused);
-                }
-                Err(Failure::Transient(error)) => {
-                    tracing::debug!(client = %tx.client, lsn = %tx.lsn, sqlstate = error.code().map(|code| code.code()),
-                        "a client's transaction will be tried again");
-                    self.give_back(lease);
-                    pause(&mut pauses).await;
-                }
-                Err(Failure::Race(error)) => {
-                    lease.session.forget_statements_if_stale(&error);
-                    self.give_back(lease);
-                    races += 1;
-                    if races > RACES {
-                        return Err(Refused::unending(&error));
+            if let Some(mut lease) = self.lease().await
+                && let Some(session) = &mut lease.session
+            {
+                let schema = (self.schema)();
+                let result = attempt(session, tx, &schema).await;
+                lease.give_back();
+                match result {
+                    Ok(applied) => return Ok(applied),
+                    Err(Failure::Permanent(refused)) => return Err(refused),
+                    Err(Failure::Transient(error)) => tell_retry(tx, &error),
+                    Err(Failure::Race(error)) if races == RACES => return Err(Refused::unending(&error)),
+                    Err(Failure::Race(error)) => {
+                        tell_retry(tx, &error);
+                        races += 1;
                     }
-                    pause(&mut pauses).await;
                 }
             }
+            pause(&mut pauses).await;
         }
     }
 
-    /// `None` if Postgres can't be reached now.
-    async fn lease(&self) -> Option<Lease<'_>> {
-        let permit = self.free.acquire().await.ok()?;
+    /// A connection; `None` if Postgres can't be reached now.
+    async fn lease(&self) -> Option<Lease> {
+        let permit = self.free.clone().acquire_owned().await.ok()?;
+        let session = self.sessions.take().await?;
+        Some(Lease { session: Some(session), permit: Some(permit), sessions: self.sessions.clone() })
+    }
+}
+
+/// The sessions that are not in use, and how to get more.
+struct Sessions {
+    config: ConnectConfig,
+    idle: Mutex<Vec<Session>>,
+    away: AtomicBool,
+}
+
+impl Sessions {
+    async fn take(&self) -> Option<Session> {
         loop {
             let idle = self.idle.lock().pop();
             match idle {
                 Some(session) if session.client().is_closed() => {}
-                Some(session) => return Some(Lease { session, _permit: permit }),
+                Some(session) => return Some(session),
                 None => break,
             }
         }
@@ -132,31 +127,76 @@ impl WriterPool {
                 if self.away.swap(false, Ordering::Relaxed) {
                     tracing::info!("Postgres takes client transactions again");
                 }
-                Some(Lease { session, _permit: permit })
+                Some(session)
             }
             Err(error) => {
-                self.tell_away(&error);
+                // Said once per outage.
+                if !self.away.swap(true, Ordering::Relaxed) {
+                    let error = connection::chain(&error);
+                    tracing::warn!(
+                        error,
+                        "client transactions wait: the writer can't get a connection to Postgres"
+                    );
+                }
                 None
             }
         }
     }
 
-    /// Said once per outage.
-    fn tell_away(&self, error: &OpenError) {
-        if !self.away.swap(true, Ordering::Relaxed) {
-            tracing::warn!(
-                error = connection::chain(error),
-                "client transactions wait: the writer has no connection to Postgres"
-            );
-        }
-    }
-
-    fn give_back(&self, lease: Lease<'_>) {
-        let Lease { session, _permit } = lease;
+    /// Takes back a session that is outside of any transaction.
+    fn give_back(&self, session: Session) {
         if !session.client().is_closed() {
             self.idle.lock().push(session);
         }
     }
+
+    /// Brings a session that was abandoned in the middle of something out of it: whatever it waits for is cancelled.
+    async fn recover(&self, session: Session) {
+        let token = session.client().cancel_token();
+        {
+            let mut rolled_back = pin!(session.client().batch_execute("ROLLBACK"));
+            loop {
+                // If the request can't be delivered, the connection is going too.
+                let _ = connection::cancel(&self.config, &token).await;
+                if timeout(CANCEL_AGAIN, rolled_back.as_mut()).await.is_ok() {
+                    break;
+                }
+            }
+        }
+        self.give_back(session);
+    }
+}
+
+/// A session in use. Dropped in the middle of something, it is recovered, and counts as in use until it is.
+struct Lease {
+    session: Option<Session>,
+    permit: Option<OwnedSemaphorePermit>,
+    sessions: Arc<Sessions>,
+}
+
+impl Lease {
+    /// After an attempt that was seen to its end.
+    fn give_back(mut self) {
+        if let Some(session) = self.session.take() {
+            self.sessions.give_back(session);
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let (Some(session), Ok(runtime)) = (self.session.take(), Handle::try_current()) else { return };
+        let (sessions, permit) = (self.sessions.clone(), self.permit.take());
+        runtime.spawn(async move {
+            sessions.recover(session).await;
+            drop(permit);
+        });
+    }
+}
+
+fn tell_retry(tx: &ClientTransaction, error: &tokio_postgres::Error) {
+    let sqlstate = error.code().map(SqlState::code);
+    tracing::debug!(client = %tx.client, lsn = %tx.lsn, sqlstate, "a client's transaction will be tried again");
 }
 
 /// Waits for the 1st, 2nd, … time: 5 ms, 10 ms, … up to [`LONGEST_PAUSE`].

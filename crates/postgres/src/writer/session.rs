@@ -6,13 +6,16 @@ use change::RelationId;
 use schema::Table;
 use tokio_postgres::{Client, Error, Statement, error::SqlState};
 
-use super::statements::{self, Kind};
+use super::statements::{self, Arity, Kind};
 use crate::connection::{self, ConnectConfig, ConnectError, Purpose};
 
-/// What a session needs. The first line keeps the triggers of native writes quiet. The others fix the plans: each
-/// statement is planned once, to reach each row through the index of the key, however small a table was when first seen.
+/// What a session needs. The first line keeps the triggers of native writes quiet. Read-committed is enough under the locks
+/// that are taken (spec 05 §7.7). The others fix the plans: each statement is planned once, to reach each row through the
+/// index of the key, however small a table was when first seen.
 const SETTINGS: &str = "\
     SET electric.session_replication_role = 'replica'; \
+    SET default_transaction_isolation = 'read committed'; \
+    SET default_transaction_read_only = off; \
     SET plan_cache_mode = force_generic_plan; \
     SET enable_seqscan = off; \
     SET enable_hashjoin = off; \
@@ -33,7 +36,7 @@ pub struct Session {
 /// The statements of a table, as long as its definition stays.
 struct Prepared {
     table: Arc<Table>,
-    statements: HashMap<Kind, Statement>,
+    statements: HashMap<(Kind, Arity), Statement>,
 }
 
 /// No session could be had.
@@ -73,8 +76,13 @@ impl Session {
         &self.acknowledge
     }
 
-    /// A table's statement, prepared when first asked for and again when the table has changed.
-    pub async fn statement(&mut self, kind: Kind, table: &Arc<Table>) -> Result<Statement, Error> {
+    /// A table's statement for so many rows, prepared when first asked for and again when the table has changed.
+    pub async fn statement(
+        &mut self,
+        kind: Kind,
+        rows: usize,
+        table: &Arc<Table>,
+    ) -> Result<Statement, Error> {
         let prepared = self
             .tables
             .entry(table.id)
@@ -85,11 +93,12 @@ impl Session {
                 prepared.table = table.clone();
             })
             .or_insert_with(|| Prepared { table: table.clone(), statements: HashMap::new() });
-        if let Some(statement) = prepared.statements.get(&kind) {
+        let arity = Arity::of(rows);
+        if let Some(statement) = prepared.statements.get(&(kind, arity)) {
             return Ok(statement.clone());
         }
-        let statement = self.client.prepare(&statements::sql(kind, table)).await?;
-        prepared.statements.insert(kind, statement.clone());
+        let statement = self.client.prepare(&statements::sql(kind, arity, table)).await?;
+        prepared.statements.insert((kind, arity), statement.clone());
         Ok(statement)
     }
 

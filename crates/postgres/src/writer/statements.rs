@@ -1,8 +1,9 @@
 //! The SQL of the writer: a few set-based statements per table, any number of rows each.
 //!
-//! Rows come as arrays, one text array per column of the table (`c0`, `c1`, … in table order), unnested side by side, and
-//! are cast to the columns' types without their modifiers, so that assignment checks lengths as it does for anybody else.
-//! Statements that write tags begin with two parameters of the transaction's own tag: its moment and its source.
+//! Rows come as arrays, one text array per column of the table (`c0`, `c1`, … in table order), unnested side by side; a
+//! single row comes as plain values, which spares Postgres half the work. Values are cast to the columns' types without their
+//! modifiers, so that assignment checks lengths as it does for anybody else. The first parameter of statements that write
+//! tags is the transaction's own tag.
 
 use std::{borrow::Cow, fmt::Write};
 
@@ -33,6 +34,22 @@ pub enum Kind {
     Bury,
 }
 
+/// How many rows a statement takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Arity {
+    /// One, as plain values.
+    One,
+    /// Any number, as arrays.
+    Many,
+}
+
+impl Arity {
+    /// For so many rows.
+    pub fn of(rows: usize) -> Arity {
+        if rows == 1 { Arity::One } else { Arity::Many }
+    }
+}
+
 /// The acknowledgement, and the test for duplicates (spec 05 §7.3): `(client, position, milliseconds)` changes no row if the
 /// position is not above the stored one. Positions compare as unsigned big-endian numbers of up to eight bytes.
 pub const ACKNOWLEDGE: &str = "\
@@ -41,14 +58,14 @@ pub const ACKNOWLEDGE: &str = "\
     WHERE lpad(encode(a.lsn, 'hex'), 16, '0') COLLATE \"C\" < lpad(encode(excluded.lsn, 'hex'), 16, '0') COLLATE \"C\"";
 
 /// The transaction's own tag.
-const TAG: &str = "ROW($1::timestamptz, $2::text)::electric.tag";
+const TAG: &str = "$1::electric.tag";
 
 /// What a row that sync has not touched has for a tag.
 const EPOCH: &str = "ROW('1970-01-01 00:00:00+00'::timestamptz, NULL)::electric.tag";
 
 /// The statement for a table.
-pub fn sql(kind: Kind, table: &Table) -> String {
-    let names = Names::new(table);
+pub fn sql(kind: Kind, arity: Arity, table: &Table) -> String {
+    let names = Names::new(table, arity);
     match kind {
         Kind::CanonicalKeys => names.canonical_keys(),
         Kind::LockRows => names.lock_rows(),
@@ -122,15 +139,16 @@ fn printed(value: &str, column: &Column) -> String {
 /// A table's names and columns, ready to be put into statements.
 struct Names<'a> {
     table: &'a Table,
+    arity: Arity,
     main: String,
     shadow: String,
 }
 
 impl<'a> Names<'a> {
-    fn new(table: &'a Table) -> Names<'a> {
+    fn new(table: &'a Table, arity: Arity) -> Names<'a> {
         let main = format!("{}.{}", quote(&table.schema), quote(&table.name));
         let shadow = format!("electric.{}", quote(&table.shadow.name));
-        Names { table, main, shadow }
+        Names { table, arity, main, shadow }
     }
 
     fn key(&self) -> impl Iterator<Item = (usize, &'a Column)> {
@@ -155,19 +173,26 @@ impl<'a> Names<'a> {
         join(self.key().map(|(_, c)| quote(&c.name)), ", ")
     }
 
-    /// `unnest(…) AS u(c0, …, more…)`, the first parameter being `$first`.
+    /// The rows as `u(c0, …, more…)`, the first parameter being `$first`; `more` are names and types.
     fn rows(
         &self,
         first: usize,
         columns: impl Iterator<Item = (usize, &'a Column)>,
         more: &[(&str, &str)],
     ) -> String {
-        let names: Vec<(String, &str)> = columns
-            .map(|(n, _)| (format!("c{n}"), "text[]"))
-            .chain(more.iter().map(|(name, ty)| ((*name).to_owned(), *ty)))
-            .collect();
-        let arrays = join(names.iter().enumerate().map(|(n, (_, ty))| format!("${}::{ty}", first + n)), ", ");
-        format!("unnest({arrays}) AS u({})", join(names.into_iter().map(|(name, _)| name), ", "))
+        let columns = columns.map(|(n, _)| (format!("c{n}"), "text"));
+        let more = more.iter().map(|(name, ty)| ((*name).to_owned(), *ty));
+        let names: Vec<(usize, (String, &str))> = (first..).zip(columns.chain(more)).collect();
+        match self.arity {
+            Arity::One => {
+                let values = join(names.iter().map(|(n, (name, ty))| format!("${n}::{ty} AS {name}")), ", ");
+                format!("(SELECT {values}) AS u")
+            }
+            Arity::Many => {
+                let arrays = join(names.iter().map(|(n, (_, ty))| format!("${n}::{ty}[]")), ", ");
+                format!("unnest({arrays}) AS u({})", join(names.into_iter().map(|(_, (name, _))| name), ", "))
+            }
+        }
     }
 
     /// That `alias` is the row of `u`.
@@ -176,47 +201,56 @@ impl<'a> Names<'a> {
         join(self.key().map(equal), " AND ")
     }
 
-    /// The keys with their ordinals, in key order.
-    fn ordered_keys(&self) -> String {
-        let keys: Vec<usize> = self.key().map(|(n, _)| n).collect();
-        let arrays = join((1..=keys.len()).map(|n| format!("${n}::text[]")), ", ");
-        let names = join(keys.iter().map(|n| format!("c{n}")), ", ");
-        let order = join(self.key().map(|(n, c)| format!("u.c{n}::{}", cast(c))), ", ");
-        format!("(SELECT u.* FROM unnest({arrays}) WITH ORDINALITY AS u({names}, n) ORDER BY {order}) AS u")
+    /// The keys as `u(c…, n)`, with their ordinals.
+    fn numbered_keys(&self) -> String {
+        let keys: Vec<(usize, usize)> = (1..).zip(self.key().map(|(n, _)| n)).collect();
+        match self.arity {
+            Arity::One => {
+                let values = join(keys.iter().map(|(p, n)| format!("${p}::text AS c{n}")), ", ");
+                format!("(SELECT {values}, 1::bigint AS n) AS u")
+            }
+            Arity::Many => {
+                let arrays = join(keys.iter().map(|(p, _)| format!("${p}::text[]")), ", ");
+                let names = join(keys.iter().map(|(_, n)| format!("c{n}")), ", ");
+                format!("unnest({arrays}) WITH ORDINALITY AS u({names}, n)")
+            }
+        }
     }
 
     fn canonical_keys(&self) -> String {
-        let keys: Vec<usize> = self.key().map(|(n, _)| n).collect();
-        let arrays = join((1..=keys.len()).map(|n| format!("${n}::text[]")), ", ");
-        let names = join(keys.iter().map(|n| format!("c{n}")), ", ");
         let texts = self.key().map(|(n, c)| printed(&format!("(u.c{n}::{})", full_cast(c)), c));
-        format!(
-            "SELECT {} FROM unnest({arrays}) WITH ORDINALITY AS u({names}, n) ORDER BY n",
-            join(texts, ", ")
-        )
+        format!("SELECT {} FROM {} ORDER BY u.n", join(texts, ", "), self.numbered_keys())
     }
 
-    // The subquery that locks can't be joined in any other way than once per row, in order, through the key's index.
+    /// Selects the ordinal and `columns` of the rows `t` of `relation` that have one of the keys, and locks them in the order
+    /// of the keys. A subquery that locks can't be joined in any other way than once per row, in order.
+    fn lock(&self, relation: &str, columns: &str, strength: &str) -> String {
+        let (keys, on_key) = (self.numbered_keys(), self.on_key("t", "u"));
+        match self.arity {
+            Arity::One => {
+                format!("SELECT u.n{columns} FROM {keys}, {relation} AS t WHERE {on_key} {strength} OF t")
+            }
+            Arity::Many => {
+                let order = join(self.key().map(|(n, c)| format!("u.c{n}::{}", cast(c))), ", ");
+                let columns_of_t = columns.trim_start_matches(", ");
+                format!(
+                    "SELECT u.n, t.* FROM (SELECT u.* FROM {keys} ORDER BY {order}) AS u \
+                     CROSS JOIN LATERAL (SELECT {columns_of_t} FROM {relation} AS t WHERE {on_key} {strength}) AS t"
+                )
+            }
+        }
+    }
+
     fn lock_rows(&self) -> String {
-        format!(
-            "SELECT u.n FROM {} CROSS JOIN LATERAL (SELECT FROM {} AS t WHERE {} FOR NO KEY UPDATE) AS t",
-            self.ordered_keys(),
-            self.main,
-            self.on_key("t", "u")
-        )
+        self.lock(&self.main, "", "FOR NO KEY UPDATE")
     }
 
     fn lock_shadows(&self) -> String {
-        let mut columns = "s._tags, s._image IS NOT NULL AS buried".to_owned();
+        let mut columns = ", t._tags, t._image IS NOT NULL AS buried".to_owned();
         for (n, name) in self.tags() {
-            let _ = write!(columns, ", s.{name} AS t{n}");
+            let _ = write!(columns, ", t.{name} AS t{n}");
         }
-        format!(
-            "SELECT u.n, s.* FROM {} CROSS JOIN LATERAL (SELECT {columns} FROM {} AS s WHERE {} FOR UPDATE) AS s",
-            self.ordered_keys(),
-            self.shadow,
-            self.on_key("s", "u")
-        )
+        self.lock(&self.shadow, &columns, "FOR UPDATE")
     }
 
     fn insert(&self) -> String {
@@ -243,7 +277,7 @@ impl<'a> Names<'a> {
             self.main,
             join(self.columns().map(|(_, c)| quote(&c.name)), ", "),
             join(self.columns().map(value), ", "),
-            self.rows(1, self.columns(), &[("given", "bytea[]")]),
+            self.rows(1, self.columns(), &[("given", "bytea")]),
             self.shadow,
             self.on_key("s", "u")
         )
@@ -264,7 +298,7 @@ impl<'a> Names<'a> {
         format!(
             "UPDATE {} AS t SET {set} FROM {} WHERE {}",
             self.main,
-            self.rows(1, self.columns(), &[("given", "bytea[]")]),
+            self.rows(1, self.columns(), &[("given", "bytea")]),
             self.on_key("t", "u")
         )
     }
@@ -297,7 +331,7 @@ impl<'a> Names<'a> {
             "WITH gone AS (DELETE FROM {} AS t USING {} WHERE {} RETURNING {keys}, u.marked, {image} AS image) \
              UPDATE {} AS s SET {set} FROM gone WHERE {}",
             self.main,
-            self.rows(3, self.columns(), &[("given", "bytea[]"), ("marked", "bytea[]")]),
+            self.rows(2, self.columns(), &[("given", "bytea"), ("marked", "bytea")]),
             self.on_key("t", "u"),
             self.shadow,
             self.on_key("s", "gone")
@@ -325,7 +359,7 @@ impl<'a> Names<'a> {
             join(self.tags().map(|(_, name)| format!(", {name}")), ""),
             Self::tag_set(),
             join(self.tags().map(tag), ""),
-            self.rows(3, self.key(), &[("tags", "text[]"), ("marked", "bytea[]")]),
+            self.rows(2, self.key(), &[("tags", "text"), ("marked", "bytea")]),
         )
     }
 
@@ -338,7 +372,7 @@ impl<'a> Names<'a> {
         format!(
             "UPDATE {} AS s SET {set} FROM {} WHERE {}",
             self.shadow,
-            self.rows(3, self.key(), &[("tags", "text[]"), ("marked", "bytea[]")]),
+            self.rows(2, self.key(), &[("tags", "text"), ("marked", "bytea")]),
             self.on_key("s", "u")
         )
     }
@@ -360,7 +394,7 @@ impl<'a> Names<'a> {
             join(self.key().map(|(n, c)| format!("u.c{n}::{}", cast(c))), ", "),
             join(self.columns().map(given), " || "),
             join(self.tags().map(tag), ""),
-            self.rows(3, self.columns(), &[("given", "bytea[]"), ("marked", "bytea[]")]),
+            self.rows(2, self.columns(), &[("given", "bytea"), ("marked", "bytea")]),
             join(self.tags().map(kept), ""),
             keys = self.key_names(),
         )

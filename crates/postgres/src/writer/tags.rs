@@ -1,10 +1,10 @@
-//! Tags in the forms Postgres knows: composites read in binary, sets written as array literals, moments as `timestamptz`.
+//! Tags in the forms Postgres knows: composites read in binary, sets written as array literals.
 
 use std::{error::Error, fmt::Write};
 
 use bytes::{BufMut, BytesMut};
 use change::{ClientId, Origin, Tag, Tags};
-use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, accepts, to_sql_checked};
+use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 
 /// Milliseconds from the Unix epoch to 2000-01-01, from where Postgres counts.
 const POSTGRES_EPOCH_MS: i64 = 946_684_800_000;
@@ -19,18 +19,33 @@ pub struct Unreadable;
 
 type Boxed = Box<dyn Error + Sync + Send>;
 
-/// A moment in milliseconds since the Unix epoch, bound as `timestamptz`.
-#[derive(Clone, Copy, Debug)]
-pub struct Moment(pub i64);
+/// A tag, bound as `electric.tag`.
+#[derive(Debug)]
+pub struct OwnTag<'a>(pub &'a Tag);
 
-impl ToSql for Moment {
+impl ToSql for OwnTag<'_> {
     fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Boxed> {
-        let micros = self.0.checked_sub(POSTGRES_EPOCH_MS).and_then(|ms| ms.checked_mul(1000));
+        let micros = self.0.ms.checked_sub(POSTGRES_EPOCH_MS).and_then(|ms| ms.checked_mul(1000));
+        out.put_i32(2);
+        out.put_u32(Type::TIMESTAMPTZ.oid());
+        out.put_i32(8);
         out.put_i64(micros.ok_or("a moment beyond Postgres' range")?);
+        out.put_u32(Type::VARCHAR.oid());
+        match &self.0.origin {
+            Origin::Postgres => out.put_i32(-1),
+            Origin::Client(id) => {
+                out.put_i32(i32::try_from(id.as_str().len())?);
+                out.put_slice(id.as_str().as_bytes());
+            }
+        }
         Ok(IsNull::No)
     }
 
-    accepts!(TIMESTAMPTZ);
+    fn accepts(_: &Type) -> bool {
+        // A domain over a composite, known by its place in our own statements.
+        true
+    }
+
     to_sql_checked!();
 }
 
@@ -44,7 +59,6 @@ impl<'a> FromSql<'a> for StoredTag {
     }
 
     fn accepts(_: &Type) -> bool {
-        // A domain over a composite, known by its place in our own statements.
         true
     }
 }

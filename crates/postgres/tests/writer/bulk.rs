@@ -1,7 +1,5 @@
 //! Large transactions, and many small ones.
 
-use std::time::Instant;
-
 use change::ClientOpKind;
 use postgres::writer::Applied;
 
@@ -15,7 +13,6 @@ async fn an_offline_backlog_of_ten_thousand_operations() {
     let (writer, client) = (fixture.writer(1), fixture.db.client().await);
     let author = fresh_client();
     let insert = |n: u32| fixture.insert("items", &[&n.to_string(), "some text", "7"]);
-    let started = Instant::now();
     assert_eq!(writer.apply(&tx(&author, 1, (0..10_000).map(insert))).await, Ok(Applied::Committed));
     let seen = format!("{author}@1000");
     // A third is changed, a third removed, a third is made new beside them; some rows several times.
@@ -30,7 +27,6 @@ async fn an_offline_backlog_of_ten_thousand_operations() {
     };
     let ops = (0..10_000).chain(0..1000).map(op);
     assert_eq!(writer.apply(&tx(&author, 2, ops)).await, Ok(Applied::Committed));
-    println!("21,000 operations took {:?}", started.elapsed());
     let counts = "SELECT (count(*), count(*) FILTER (WHERE value = 'changed'), count(*) FILTER (WHERE value = 'new')) FROM items";
     assert_eq!(text(&client, counts).await.as_deref(), Some("(10000,3334,3333)"));
     let shadows = "SELECT (count(*), count(*) FILTER (WHERE _tags = '{}'), count(_image)) FROM electric.shadow__public__items";
@@ -42,7 +38,6 @@ async fn small_transactions_of_eight_clients() {
     const EACH: u32 = 250;
     let fixture = Fixture::new(ITEMS, &["items"]).await;
     let (writer, client) = (fixture.writer(8), fixture.db.client().await);
-    let started = Instant::now();
     let clients: Vec<_> = (0..8)
         .map(|number| {
             let (writer, fixture) = (writer.clone(), fixture.clone());
@@ -59,6 +54,5 @@ async fn small_transactions_of_eight_clients() {
     for client in clients {
         client.await.expect("no panic");
     }
-    println!("{} transactions took {:?}", 8 * EACH, started.elapsed());
     assert_eq!(text(&client, "SELECT count(*) FROM items").await, Some((8 * EACH).to_string()));
 }

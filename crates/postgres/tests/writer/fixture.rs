@@ -1,17 +1,13 @@
 //! A database with synced tables, a writer, and client transactions to give it.
 
-use std::{
-    fs,
-    path::Path,
-    sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
 };
 
 use bytes::Bytes;
 use change::{ClientId, ClientLsn, ClientOp, ClientOpKind, ClientTransaction, Field, Tags};
-use postgres::{connection::ConnectConfig, writer::WriterPool};
+use postgres::{catalogue, connection::ConnectConfig, install::install, writer::WriterPool};
 use schema::{Schema, Table};
 use testkit::Database;
 use tokio_postgres::Client;
@@ -27,19 +23,14 @@ impl Fixture {
     /// Makes the tables and electrifies those named.
     pub async fn new(ddl: &str, tables: &[&str]) -> Fixture {
         let db = Database::create().await;
-        let client = db.client().await;
-        install(&client).await;
+        let mut client = db.client().await;
+        install(&mut client).await.expect("schema electric");
         client.batch_execute(ddl).await.expect("the tables");
         for table in tables {
             client.batch_execute(&format!("CALL electric.electrify('{table}')")).await.expect("electrified");
         }
-        let snapshots = "SELECT electric.table_snapshot(oid)::text FROM electric.electrified";
-        let mut schema = Schema::default();
-        for row in client.query(snapshots, &[]).await.expect("snapshots") {
-            let snapshot = schema::parse(row.get::<_, &str>(0).as_bytes()).expect("a snapshot");
-            schema.insert(Arc::new(snapshot.table));
-        }
-        Fixture { db, schema: Arc::new(schema) }
+        let catalogue = catalogue::load(&client).await.expect("the catalogue");
+        Fixture { db, schema: Arc::new(catalogue.schema) }
     }
 
     /// A writer with so many connections.
@@ -111,22 +102,5 @@ pub async fn text(client: &Client, query: &str) -> Option<String> {
 pub async fn until(client: &Client, query: &str) {
     while text(client, query).await.as_deref() != Some("true") {
         tokio::task::yield_now().await;
-    }
-}
-
-/// Schema `electric`.
-async fn install(client: &Client) {
-    client.batch_execute("CREATE SCHEMA electric").await.expect("a schema");
-    let sql = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql");
-    for folder in ["migrations", "routines"] {
-        let entries = fs::read_dir(sql.join(folder)).expect("SQL files");
-        let mut files: Vec<_> = entries.map(|entry| entry.expect("a file").path()).collect();
-        files.retain(|file| !file.to_string_lossy().contains("_legacy"));
-        files.sort();
-        for file in files {
-            let text = fs::read_to_string(&file).expect("SQL");
-            let done = client.batch_execute(&text).await;
-            done.unwrap_or_else(|error| panic!("{}: {:?}", file.display(), error.as_db_error()));
-        }
     }
 }

@@ -90,3 +90,21 @@ async fn whole_families_come_and_go_in_one_transaction() {
     let left = "SELECT (SELECT count(*) FROM parent) + (SELECT count(*) FROM child)";
     assert_eq!(text(&client, left).await.as_deref(), Some("0"));
 }
+
+#[tokio::test]
+async fn vector_41_a_cascade_takes_the_children_and_their_tags() {
+    let ddl = "CREATE TABLE parent (id int4 PRIMARY KEY, value text); \
+        CREATE TABLE child (id int4 PRIMARY KEY, parent int4 REFERENCES parent ON DELETE CASCADE, note text)";
+    let fixture = Fixture::new(ddl, &["parent", "child"]).await;
+    let (writer, client) = (fixture.writer(1), fixture.db.client().await);
+    let (a, b) = (fresh_client(), fresh_client());
+    writer.apply(&tx(&a, 1, [fixture.insert("parent", &["1", "v0"])])).await.expect("a parent");
+    writer.apply(&tx(&b, 2, [fixture.insert("child", &["1", "1", "n"])])).await.expect("a child");
+    let delete = clearing(fixture.delete("parent", "1"), &[&format!("{a}@1000")]);
+    writer.apply(&tx(&a, 3, [delete])).await.expect("deleted");
+    let left = "SELECT (SELECT count(*) FROM parent) + (SELECT count(*) FROM child)";
+    assert_eq!(text(&client, left).await.as_deref(), Some("0"));
+    let tags = "SELECT cardinality(p._tags) + cardinality(c._tags) \
+        FROM electric.shadow__public__parent p, electric.shadow__public__child c";
+    assert_eq!(text(&client, tags).await.as_deref(), Some("0"));
+}

@@ -136,6 +136,10 @@ async fn an_abandoned_transaction_is_applied_whole_or_not_at_all() {
     until(&observer, WAITS).await;
     abandoned.abort();
     assert!(abandoned.await.is_err());
+    // Its connection, the only one, does not go on waiting.
+    let other = fixture.insert("items", &["2", "other"]);
+    assert_eq!(writer.apply(&tx(&fresh_client(), 1, [other])).await, Ok(Applied::Committed));
+    assert_eq!(text(&observer, "SELECT count(*) FROM items WHERE id = 0").await.as_deref(), Some("0"));
     client.batch_execute("COMMIT").await.expect("the lock is gone");
     // The same transaction again, on a new connection: not a duplicate of what never happened.
     assert_eq!(writer.apply(&tx(&author, 1, ops)).await, Ok(Applied::Committed));
