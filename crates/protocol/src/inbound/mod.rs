@@ -9,6 +9,7 @@ mod relation;
 
 use std::collections::HashMap;
 
+use bytes::Bytes;
 use change::{ClientId, ClientLsn, ClientTransaction};
 use schema::Schema;
 
@@ -127,7 +128,7 @@ impl InboundDecoder {
             spent.check(&self.limits)?;
             let (kind, row_op) = match op {
                 Op::Begin { commit_timestamp, lsn } => {
-                    self.begin(commit_timestamp, ClientLsn::new(log.as_bytes().slice_ref(lsn)).ok())?;
+                    self.begin(commit_timestamp, lsn)?;
                     continue;
                 }
                 Op::Commit => {
@@ -157,11 +158,13 @@ impl InboundDecoder {
         Ok(())
     }
 
-    fn begin(&mut self, timestamp_ms: u64, lsn: Option<ClientLsn>) -> Result<(), RejectionReason> {
+    fn begin(&mut self, timestamp_ms: u64, lsn: &[u8]) -> Result<(), RejectionReason> {
         if self.incomplete.is_some() {
             return Err(RejectionReason::NestedTransaction);
         }
-        let lsn = lsn.ok_or(RejectionReason::Position)?;
+        // Copied, since it is remembered for longer than the message should be.
+        let lsn = lsn.first_chunk::<9>().map_or(lsn, |too_long| too_long);
+        let lsn = ClientLsn::new(Bytes::copy_from_slice(lsn)).map_err(|_| RejectionReason::Position)?;
         if timestamp_ms > MAX_TIMESTAMP_MS {
             return Err(RejectionReason::Timestamp);
         }
