@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use change::{ClientId, ClientLsn, Lsn, SubscriptionId, UserId};
-use futures_util::future::try_join_all;
+use futures_util::future::{try_join, try_join_all};
 use tokio::{
     sync::Mutex,
     time::{Instant, timeout},
@@ -158,6 +158,8 @@ const SQL: [&str; 8] = [
 
 type Parameter = Box<dyn ToSql + Sync + Send>;
 
+type Command = (Sql, Vec<Parameter>);
+
 impl ClientStore {
     /// A store that connects when it is first asked.
     #[must_use]
@@ -171,23 +173,7 @@ impl ClientStore {
     /// # Errors
     /// [`StoreError`].
     pub async fn admit(&self, client: &ClientId, user: &UserId) -> Result<Admitted, StoreError> {
-        let ask = async |session: Arc<Session>| {
-            let parameters: [&(dyn ToSql + Sync); 2] = [&client.as_str(), &user.as_str()];
-            loop {
-                let row = session.client.query_one(session.statement(Sql::Admit)?, &parameters).await?;
-                // Somebody else bound it in this very moment: then it shows at the second look.
-                let Some(bound) = row.try_get::<_, Option<&str>>(0)? else { continue };
-                let acknowledged = match row.try_get::<_, Option<&[u8]>>(1)? {
-                    None => None,
-                    Some(lsn) => Some(
-                        ClientLsn::new(Bytes::copy_from_slice(lsn))
-                            .map_err(|_| StoreError::Malformed("acknowledged_client_lsns.lsn"))?,
-                    ),
-                };
-                return Ok(Admitted { user: UserId::new(bound), acknowledged });
-            }
-        };
-        self.run(ask).await
+        self.run(|session| session.admit(client.clone(), user.clone())).await
     }
 
     /// Reads what is stored about a client.
@@ -195,30 +181,7 @@ impl ClientStore {
     /// # Errors
     /// [`StoreError`].
     pub async fn load(&self, client: &ClientId) -> Result<StoredClient, StoreError> {
-        let ask = async |session: Arc<Session>| {
-            let parameters: [&(dyn ToSql + Sync); 1] = [&client.as_str()];
-            let (subscriptions, migrations) = futures_util::future::try_join(
-                session.client.query(session.statement(Sql::Subscriptions)?, &parameters),
-                session.client.query_opt(session.statement(Sql::Migrations)?, &parameters),
-            )
-            .await?;
-            let mut stored = StoredClient::default();
-            for row in subscriptions {
-                stored.subscriptions.push(StoredSubscription {
-                    id: SubscriptionId::new(row.try_get(0)?),
-                    request: Bytes::copy_from_slice(row.try_get(1)?),
-                    gone_at: row.try_get::<_, Option<i64>>(2)?.map(|lsn| Lsn(lsn as u64)),
-                });
-            }
-            if let Some(row) = migrations
-                && let (Some(last), Some(versions)) =
-                    (row.try_get::<_, Option<i64>>(0)?, row.try_get::<_, Option<Vec<String>>>(1)?)
-            {
-                stored.pending_migrations = Some(PendingMigrations { last: Lsn(last as u64), versions });
-            }
-            Ok(stored)
-        };
-        self.run(ask).await
+        self.run(|session| session.load(client.clone())).await
     }
 
     /// Applies changes in order; they are durable when this returns. After an error some of them may have been applied.
@@ -226,26 +189,16 @@ impl ClientStore {
     /// # Errors
     /// [`StoreError`].
     pub async fn apply(&self, client: &ClientId, updates: &[Update]) -> Result<(), StoreError> {
-        let ask = async |session: Arc<Session>| {
-            // Sent one after the other without waiting; Postgres executes them in that order.
-            let commands: Vec<(Sql, Vec<Parameter>)> =
-                updates.iter().flat_map(|update| update.commands(client)).collect();
-            let sent = commands.iter().map(|(sql, parameters)| {
-                let session = &session;
-                async move {
-                    let parameters: Vec<&(dyn ToSql + Sync)> =
-                        parameters.iter().map(|p| &**p as &(dyn ToSql + Sync)).collect();
-                    session.client.execute(session.statement(*sql)?, &parameters).await?;
-                    Ok::<(), StoreError>(())
-                }
-            });
-            try_join_all(sent).await.map(drop)
-        };
-        self.run(ask).await
+        // Sent one after the other without waiting; Postgres executes them in that order.
+        let commands: Arc<[Command]> = updates.iter().flat_map(|update| update.commands(client)).collect();
+        self.run(|session| session.execute(Arc::clone(&commands))).await
     }
 
     /// Asks on the shared connection; once more on a new one if it breaks meanwhile.
-    async fn run<T>(&self, ask: impl AsyncFn(Arc<Session>) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    async fn run<T, F>(&self, ask: impl Fn(Arc<Session>) -> F) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
         let mut is_first = true;
         loop {
             let session = self.session().await?;
@@ -298,13 +251,66 @@ impl Session {
         Ok(Arc::new(Session { client, statements }))
     }
 
+    async fn admit(self: Arc<Session>, client: ClientId, user: UserId) -> Result<Admitted, StoreError> {
+        let parameters: [&(dyn ToSql + Sync); 2] = [&client.as_str(), &user.as_str()];
+        loop {
+            let row = self.client.query_one(self.statement(Sql::Admit)?, &parameters).await?;
+            // Somebody else bound it in this very moment: then it shows at the second look.
+            let Some(bound) = row.try_get::<_, Option<&str>>(0)? else { continue };
+            let acknowledged = match row.try_get::<_, Option<&[u8]>>(1)? {
+                None => None,
+                Some(lsn) => Some(
+                    ClientLsn::new(Bytes::copy_from_slice(lsn))
+                        .map_err(|_| StoreError::Malformed("acknowledged_client_lsns.lsn"))?,
+                ),
+            };
+            return Ok(Admitted { user: UserId::new(bound), acknowledged });
+        }
+    }
+
+    async fn load(self: Arc<Session>, client: ClientId) -> Result<StoredClient, StoreError> {
+        let parameters: [&(dyn ToSql + Sync); 1] = [&client.as_str()];
+        let (subscriptions, migrations) = try_join(
+            self.client.query(self.statement(Sql::Subscriptions)?, &parameters),
+            self.client.query_opt(self.statement(Sql::Migrations)?, &parameters),
+        )
+        .await?;
+        let mut stored = StoredClient::default();
+        for row in subscriptions {
+            stored.subscriptions.push(StoredSubscription {
+                id: SubscriptionId::new(row.try_get(0)?),
+                request: Bytes::copy_from_slice(row.try_get(1)?),
+                gone_at: row.try_get::<_, Option<i64>>(2)?.map(|lsn| Lsn(lsn as u64)),
+            });
+        }
+        if let Some(row) = migrations
+            && let (Some(last), Some(versions)) =
+                (row.try_get::<_, Option<i64>>(0)?, row.try_get::<_, Option<Vec<String>>>(1)?)
+        {
+            stored.pending_migrations = Some(PendingMigrations { last: Lsn(last as u64), versions });
+        }
+        Ok(stored)
+    }
+
+    async fn execute(self: Arc<Session>, commands: Arc<[Command]>) -> Result<(), StoreError> {
+        let sent = commands.iter().map(|command| self.execute_one(command));
+        try_join_all(sent).await.map(drop)
+    }
+
+    async fn execute_one(&self, (sql, parameters): &Command) -> Result<(), StoreError> {
+        let parameters: Vec<&(dyn ToSql + Sync)> =
+            parameters.iter().map(|parameter| &**parameter as &(dyn ToSql + Sync)).collect();
+        self.client.execute(self.statement(*sql)?, &parameters).await?;
+        Ok(())
+    }
+
     fn statement(&self, sql: Sql) -> Result<&Statement, StoreError> {
         self.statements.get(sql as usize).ok_or(StoreError::Malformed("a statement is missing"))
     }
 }
 
 impl Update {
-    fn commands(&self, client: &ClientId) -> Vec<(Sql, Vec<Parameter>)> {
+    fn commands(&self, client: &ClientId) -> Vec<Command> {
         let client = || Box::new(client.to_string()) as Parameter;
         let ids = |ids: &[SubscriptionId]| {
             Box::new(ids.iter().map(ToString::to_string).collect::<Vec<String>>()) as Parameter
