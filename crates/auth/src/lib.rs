@@ -21,7 +21,7 @@ mod values;
 mod verifier;
 
 pub use algorithm::{Algorithm, Curve, Family, UnknownAlgorithm};
-pub use config::{AuthConfig, ConfigError, Lookup, Mode, TokenExpiry, configured_secret};
+pub use config::{AuthConfig, ConfigError, Lookup, Mode, TokenExpiry, configured_secret, list_items};
 pub use identity::Identity;
 pub use key::{
     BadSignature, GeneratedKey, KeyError, RSA_MAX_BITS, RSA_MIN_BITS, SigningError, SigningKey,

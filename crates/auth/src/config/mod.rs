@@ -190,18 +190,20 @@ fn read_algorithm(reader: &mut Reader<'_>) -> Option<Algorithm> {
     algorithm
 }
 
-/// A single value is taken exactly; items between commas are trimmed, and empty ones dropped.
 fn read_list(reader: &mut Reader<'_>, name: &'static str) -> Vec<String> {
     let Some(value) = reader.exact_text(name) else { return Vec::new() };
-    if !value.contains(',') {
-        return vec![value];
-    }
-    let items: Vec<String> =
-        value.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect();
+    let items: Vec<String> = list_items(&value).map(str::to_owned).collect();
     if items.is_empty() {
         reader.error(ConfigError::invalid(name, &value, "Must be a value, or several separated by commas"));
     }
     items
+}
+
+/// The items of `AUTH_JWT_ISS` or `AUTH_JWT_AUD`: a single value is taken exactly; items between commas are trimmed, and
+/// empty ones dropped.
+pub fn list_items(value: &str) -> impl Iterator<Item = &str> {
+    let several = value.contains(',');
+    value.split(',').map(move |item| if several { item.trim() } else { item }).filter(|item| !item.is_empty())
 }
 
 fn warn_ignored(reader: &mut Reader<'_>) {
