@@ -57,9 +57,10 @@ const commands = {
   },
   unsync: ({ keys }) => electric.satellite.unsubscribe(keys),
   sql: async ({ sql, args }) => {
-    const rows = await electric.db.unsafeExec({ sql, args })
+    const reads = database.prepare(sql).reader
+    const result = await (reads ? electric.adapter.query({ sql, args }) : electric.adapter.run({ sql, args }))
     electric.potentiallyChanged()
-    return rows
+    return result
   },
   wait: ({ sql, args, limit }) => wait(sql, args, limit ?? 10000),
   state: () => ({ connected: electric.isConnected, client: electric.satellite._authState?.clientId }),

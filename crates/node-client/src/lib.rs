@@ -165,8 +165,8 @@ impl NodeClient {
     ///
     /// # Errors
     /// If it is still not so after ten seconds.
-    pub async fn wait(&self, sql: &str) -> Result<()> {
-        self.call(json!({ "do": "wait", "sql": sql, "limit": 10_000 })).await.map(drop)
+    pub async fn wait(&self, sql: impl Into<String>) -> Result<()> {
+        self.call(json!({ "do": "wait", "sql": sql.into(), "limit": 10_000 })).await.map(drop)
     }
 
     /// The client's view of its connection, to be waited on.

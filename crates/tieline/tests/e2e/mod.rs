@@ -1,0 +1,15 @@
+//! End to end: the real binary, a real Postgres, the real npm client.
+
+mod auth;
+mod garbage;
+mod restart;
+mod service;
+mod sync;
+mod types;
+
+use std::path::PathBuf;
+
+/// The folder of the client's script and its npm packages.
+fn scripts() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../e2e").canonicalize().expect("the folder e2e")
+}

@@ -1,0 +1,161 @@
+//! A running service over a database of its own, and clients for it.
+
+use std::{
+    net::TcpListener,
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use node_client::NodeClient;
+use serde_json::Value;
+use tempfile::TempDir;
+use testkit::Database;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    process::{Child, Command},
+};
+use tokio_postgres::Client;
+
+/// How long anything may take before a test gives up.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The service under test.
+pub struct Service {
+    child: Child,
+    settings: Vec<(String, String)>,
+    /// Where it listens.
+    pub port: u16,
+    /// The database it syncs.
+    pub database: Database,
+    /// A connection to it, as superuser.
+    pub postgres: Client,
+    files: TempDir,
+}
+
+impl Service {
+    /// Starts one in insecure mode.
+    pub async fn insecure() -> Service {
+        Service::with(&[("AUTH_MODE", "insecure")]).await
+    }
+
+    /// Starts one with these settings, on a fresh database.
+    pub async fn with(settings: &[(&str, &str)]) -> Service {
+        let database = Database::create().await;
+        let postgres = database.client().await;
+        let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+        let mut all = vec![
+            ("DATABASE_URL".to_owned(), database.url.clone()),
+            ("DATABASE_REQUIRE_SSL".to_owned(), "false".to_owned()),
+            ("HTTP_PORT".to_owned(), port.to_string()),
+        ];
+        all.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let child = spawn(&all);
+        let files = tempfile::tempdir().unwrap();
+        let service = Service { child, settings: all, port, database, postgres, files };
+        service.ready().await;
+        service
+    }
+
+    /// Waits until it serves clients.
+    pub async fn ready(&self) {
+        let until = Instant::now() + PATIENCE;
+        while self.status().await.as_deref() != Some("Connection to Postgres is up!") {
+            assert!(Instant::now() < until, "the service does not become ready");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// The text of `/api/status`, if anything answers.
+    pub async fn status(&self) -> Option<String> {
+        let answer = async {
+            let mut socket = TcpStream::connect(("127.0.0.1", self.port)).await?;
+            socket.write_all(b"GET /api/status HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await?;
+            let mut text = String::new();
+            socket.read_to_string(&mut text).await?;
+            std::io::Result::Ok(text)
+        };
+        let text = answer.await.ok()?;
+        Some(text.split_once("\r\n\r\n")?.1.to_owned())
+    }
+
+    /// Kills it as a power cut would, and starts it again on the same port.
+    pub async fn kill_and_restart(&mut self) {
+        self.kill().await;
+        self.start_again().await;
+    }
+
+    /// Kills it.
+    pub async fn kill(&mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    /// Starts it again after [`Service::kill`].
+    pub async fn start_again(&mut self) {
+        self.child = spawn(&self.settings);
+        self.ready().await;
+    }
+
+    /// The service's URL, as the client takes it.
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Runs SQL in Postgres.
+    pub async fn sql(&self, sql: &str) {
+        self.postgres.batch_execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+    }
+
+    /// Waits until a query in Postgres gives true.
+    pub async fn wait(&self, sql: &str) {
+        let until = Instant::now() + PATIENCE;
+        while !self.postgres.query_one(sql, &[]).await.unwrap().get::<_, bool>(0) {
+            assert!(Instant::now() < until, "still not so: {sql}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// A real client with a local database of its own; the same name is the same database.
+    pub async fn client(&self, name: &str, tables: &Value) -> NodeClient {
+        let file = self.files.path().join(format!("{name}.db"));
+        NodeClient::start(&super::scripts(), &self.url(), &file, tables).await.unwrap()
+    }
+}
+
+fn spawn(settings: &[(String, String)]) -> Child {
+    let log = std::env::var_os("SERVICE_LOG").is_some();
+    Command::new(env!("CARGO_BIN_EXE_tieline"))
+        .arg("serve")
+        .env_clear()
+        .envs(settings.iter().map(|(name, value)| (name, value)))
+        .env("LOG_LEVEL", if log { "debug" } else { "warning" })
+        .stdin(Stdio::null())
+        .stdout(if log { Stdio::inherit() } else { Stdio::null() })
+        .stderr(Stdio::inherit())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap()
+}
+
+/// The table that most tests use.
+pub const ITEMS: &str = "CREATE TABLE items (id uuid PRIMARY KEY, content text NOT NULL, rank int4); CALL electric.electrify('items')";
+
+/// Its description for clients.
+pub fn items() -> Value {
+    serde_json::json!({ "items": { "id": "UUID", "content": "TEXT", "rank": "INT4" } })
+}
+
+/// A row id that ends in a number.
+pub fn id(n: u32) -> String {
+    format!("00000000-0000-4000-8000-{n:012}")
+}
+
+/// The query that is true once exactly one row with this id and content is there; for clients and Postgres alike.
+pub fn has(n: u32, content: &str) -> String {
+    format!("SELECT count(*) = 1 FROM items WHERE id = '{}' AND content = '{content}'", id(n))
+}
+
+/// The query that is true once no row with this id is there.
+pub fn has_not(n: u32) -> String {
+    format!("SELECT count(*) = 0 FROM items WHERE id = '{}'", id(n))
+}
