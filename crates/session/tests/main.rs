@@ -1,0 +1,13 @@
+//! Sessions from outside: inputs in, outputs out, no sockets, no clock.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod authentication;
+mod client;
+mod garbage;
+mod harness;
+mod resuming;
+mod streaming;
+mod subscribing;
+mod tables;
+mod writing;
