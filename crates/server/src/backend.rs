@@ -1,0 +1,71 @@
+//! What connections need from Postgres, as a seam: the real thing is in [`crate::database`], a small one in tests.
+
+use std::{future::Future, pin::Pin, sync::Arc};
+
+use bytes::Bytes;
+use change::{ClientId, ClientLsn, ClientTransaction, Lsn, Snapshot, UserId};
+use session::{ClientUpdate, Read, StoredClient, Unavailable, WriteOutcome};
+use tokio::sync::{mpsc, oneshot};
+
+/// An answer that takes a while.
+pub type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Whom a client id belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Binding {
+    /// To the user that asked, from now on if not before.
+    Own {
+        /// The last of the client's own transactions that Postgres has.
+        acknowledged: Option<ClientLsn>,
+    },
+    /// To somebody else.
+    OtherUser,
+}
+
+/// Postgres, as connections see it. No call blocks; each answers when it can, or says that Postgres can't be asked.
+pub trait Backend: Send + Sync + 'static {
+    /// Binds a client id to a user, if it is not bound yet, and looks up how far the client's own writes are in.
+    fn bind(&self, client: ClientId, user: UserId) -> Pending<Result<Binding, Unavailable>>;
+    /// What is stored about a client.
+    fn load(&self, client: ClientId) -> Pending<Result<StoredClient, Unavailable>>;
+    /// Changes what is stored about a client. Answers when it is durable.
+    fn store(&self, client: ClientId, updates: Vec<ClientUpdate>) -> Pending<Result<(), Unavailable>>;
+    /// `pg_current_wal_insert_lsn()`.
+    fn wal_end(&self) -> Pending<Result<Lsn, Unavailable>>;
+    /// Applies a client transaction.
+    fn write(&self, transaction: Arc<ClientTransaction>) -> Pending<Result<WriteOutcome, Unavailable>>;
+    /// Makes sure that the stream will soon be known to have reached a position.
+    fn reach(&self, position: Lsn);
+    /// Takes a snapshot for these reads, and holds it. It ends when the answer is dropped.
+    fn snapshot(&self, reads: Vec<Read>) -> OpenSnapshot;
+}
+
+/// A snapshot on its way: opened by a task of its own, read once it is told to, given up when this is dropped.
+#[derive(Debug)]
+pub struct OpenSnapshot {
+    /// Sending begins the reads.
+    pub begin: Option<oneshot::Sender<()>>,
+    /// In order: [`SnapshotPart::Opened`], frames, [`SnapshotPart::Done`]. Closed early if it can't be had.
+    pub parts: mpsc::Receiver<SnapshotPart>,
+}
+
+/// What a snapshot yields.
+#[derive(Debug)]
+pub enum SnapshotPart {
+    /// It is open, and sees this much.
+    Opened {
+        /// Which transactions it sees.
+        snapshot: Snapshot,
+        /// `pg_current_wal_insert_lsn()` at its first statement.
+        lsn: Lsn,
+    },
+    /// A whole `SatOpLog` message with rows of one read.
+    Frame {
+        /// Index into the reads.
+        read: usize,
+        /// The message.
+        frame: Bytes,
+    },
+    /// All reads are complete.
+    Done,
+}

@@ -1,0 +1,113 @@
+//! Every setting: its name, what it is by default, and what it does. `--help` and the reference page are made from these.
+
+/// One environment variable.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// The variable.
+    pub name: &'static str,
+    /// What holds when it is unset, empty or blank, in words.
+    pub default: &'static str,
+    /// What it does, in a sentence.
+    pub doc: &'static str,
+}
+
+/// Settings that belong together.
+#[derive(Clone, Copy, Debug)]
+pub struct Group {
+    /// The heading.
+    pub title: &'static str,
+    /// In the order of the reference.
+    pub settings: &'static [Setting],
+}
+
+macro_rules! settings {
+    ($($group:ident $title:literal { $($name:ident $default:literal $doc:literal)* })*) => {
+        $($(
+            #[doc = concat!("`", stringify!($name), "`: ", $doc)]
+            pub const $name: Setting = Setting { name: stringify!($name), default: $default, doc: $doc };
+        )*)*
+        $(
+            #[doc = concat!("Settings under the heading “", $title, "”.")]
+            pub const $group: Group = Group { title: $title, settings: &[$($name),*] };
+        )*
+    };
+}
+
+settings! {
+    DATABASE "Postgres" {
+        DATABASE_URL "required"
+            "Connection string of the database: `postgresql://user[:password]@host[:port][/database][?sslmode=…]`. A direct connection, not one through a pooler."
+        DATABASE_REQUIRE_SSL "`sslmode` of the URL, else `true`"
+            "Whether connections to Postgres must be encrypted; `false` tries without when Postgres offers no TLS."
+        DATABASE_USE_IPV6 "`false`"
+            "Which address family is tried first; all addresses of the host are tried in the end."
+        ELECTRIC_WRITE_TO_PG_MODE "`direct_writes`"
+            "`direct_writes` or `logical_replication`; the second is accepted and served by direct writes."
+        LOGICAL_PUBLISHER_HOST "unused"
+            "Accepted for the sake of existing deployments; nothing connects back to the service."
+        LOGICAL_PUBLISHER_PORT "unused"
+            "Accepted for the sake of existing deployments; the port is not opened."
+    }
+    NETWORK "Network" {
+        HTTP_PORT "`5133`"
+            "Port of the HTTP API and of the WebSocket endpoint `/ws`."
+        ELECTRIC_USE_IPV6 "`true`"
+            "Listen on IPv6 and IPv4 (`true`) or on IPv4 only (`false`)."
+        AUTH_INSECURE_ALLOW_REMOTE "`false`"
+            "Let other machines connect in insecure mode, which otherwise listens on loopback only."
+        TIELINE_CONTAINER "`false`"
+            "Set in the container image: the network of the container decides who may connect, so insecure mode listens on all its addresses."
+        MAX_UNAUTHENTICATED "`1000`"
+            "Most WebSocket connections that have not authenticated yet; more get 503."
+        AUTH_FAILURE_BURST "`300`"
+            "Failed attempts to authenticate that one address has at once before its answers are delayed and its log lines folded."
+        AUTH_FAILURE_RATE "`20`"
+            "Failed attempts that an address gets back per second."
+        TIELINE_MAX_MESSAGE_SIZE "`64M`"
+            "Longest message of an authenticated client; a client sends each local transaction whole."
+        TIELINE_SLOW_READER_TIMEOUT "`60s`"
+            "How long a client may leave what it was sent unread before it is disconnected; it can resume later."
+        PG_PROXY_PASSWORD "the proxy is off"
+            "Password of the migrations proxy."
+        PG_PROXY_PORT "`65432`"
+            "Port of the migrations proxy: `N`, `http` or `http:N`."
+    }
+    STREAM "Stream and memory" {
+        ELECTRIC_TXN_CACHE_SIZE "`256M`"
+            "Memory for the window of transactions that clients can resume from, in bytes (suffixes k K m M g G)."
+        ELECTRIC_RESUMABLE_WAL_WINDOW "`2G`"
+            "How far behind, in bytes of write-ahead log, a client may be and still resume."
+        TIELINE_DATA_DIR "unused"
+            "Where a durable window will live; at present it is held in memory and refilled from Postgres."
+    }
+    PROCESS "Process and diagnostics" {
+        LOG_LEVEL "`info`"
+            "`error`, `warning`, `info`, `debug` or `trace` (also `emergency`, `alert`, `critical`, `warn`, `notice`)."
+        LOG_FORMAT "`text`"
+            "`text` or `json`."
+        ELECTRIC_INSTANCE_ID "a random UUID"
+            "The identity that clients are told."
+        TIELINE_SHUTDOWN_TIMEOUT "`5s`"
+            "How long an orderly stop may take."
+        ELECTRIC_FEATURES "none"
+            "Accepted; features of the old service that it switched on are not needed."
+        ELECTRIC_TELEMETRY "off"
+            "Accepted; nothing is ever reported to anybody."
+        STATSD_HOST "unused"
+            "Accepted; StatsD is not spoken."
+        METRICS_MEASUREMENT_PERIOD "unused"
+            "Accepted."
+        OTEL_EXPORT "unused"
+            "Accepted; OpenTelemetry is not spoken."
+        OTLP_ENDPOINT "unused"
+            "Accepted."
+        HONEYCOMB_API_KEY "unused"
+            "Accepted."
+        DISABLE_TZDATA_AUTOUPDATE "unused"
+            "Accepted; no time-zone database is downloaded."
+        PROXY_TRACING_ENABLE "`false`"
+            "Accepted."
+        PG_PROXY_LOG_LEVEL "unused"
+            "Accepted."
+    }
+}

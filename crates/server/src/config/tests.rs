@@ -1,0 +1,157 @@
+use std::{collections::HashMap, ffi::OsString};
+
+use super::*;
+
+const KEY: &str = "0123456789abcdef0123456789abcdef";
+
+fn read(variables: &[(&str, &str)]) -> Result<Config, String> {
+    let table: HashMap<&str, OsString> = variables.iter().map(|(k, v)| (*k, OsString::from(v))).collect();
+    Config::from_lookup(&|name| table.get(name).cloned()).map_err(|banner| banner.to_string())
+}
+
+/// With the least that is required, and these.
+fn with(variables: &[(&str, &str)]) -> Result<Config, String> {
+    let mut all = vec![("DATABASE_URL", "postgresql://u@localhost/db"), ("AUTH_MODE", "insecure")];
+    all.extend(variables);
+    read(&all)
+}
+
+fn fault(variables: &[(&str, &str)]) -> String {
+    let banner = with(variables).unwrap_err();
+    let items: Vec<&str> = banner.lines().filter_map(|line| line.strip_prefix("▓   * ")).collect();
+    items.join("; ")
+}
+
+#[test]
+fn defaults_are_those_of_the_reference() {
+    let config = with(&[]).unwrap();
+    assert_eq!(config.listen, Listen { port: 5133, ipv6: true, loopback: true });
+    assert_eq!((config.window.memory, config.window.span), (256 << 20, 2 << 30));
+    assert_eq!(config.shutdown_timeout, Duration::from_secs(5));
+    assert_eq!(config.log, Log { level: LogLevel::Info, format: LogFormat::Text });
+    assert!(Uuid::parse_str(&config.instance_id).is_ok());
+    assert_eq!(config.clients.unauthenticated, 1000);
+    assert_eq!(config.clients.max_message, 64 << 20);
+}
+
+#[test]
+fn empty_and_blank_mean_unset() {
+    let names = [
+        "HTTP_PORT",
+        "ELECTRIC_USE_IPV6",
+        "DATABASE_REQUIRE_SSL",
+        "DATABASE_USE_IPV6",
+        "ELECTRIC_WRITE_TO_PG_MODE",
+        "LOGICAL_PUBLISHER_HOST",
+        "LOGICAL_PUBLISHER_PORT",
+        "LOG_LEVEL",
+        "LOG_FORMAT",
+        "ELECTRIC_TXN_CACHE_SIZE",
+        "ELECTRIC_RESUMABLE_WAL_WINDOW",
+        "ELECTRIC_INSTANCE_ID",
+        "TIELINE_SHUTDOWN_TIMEOUT",
+        "PG_PROXY_PORT",
+        "PG_PROXY_PASSWORD",
+        "ELECTRIC_FEATURES",
+        "MAX_UNAUTHENTICATED",
+    ];
+    for blank in ["", "  "] {
+        let variables: Vec<_> = names.iter().map(|name| (*name, blank)).collect();
+        let config = with(&variables).unwrap();
+        assert_eq!(config.listen.port, 5133);
+        assert!(!config.instance_id.trim().is_empty());
+        assert!(with(&[("DATABASE_URL", blank)]).unwrap_err().contains("DATABASE_URL not set"));
+    }
+}
+
+#[test]
+fn everything_wrong_is_told_at_once_and_in_order() {
+    let banner = read(&[
+        ("AUTH_JWT_ALG", "HS256"),
+        ("ELECTRIC_WRITE_TO_PG_MODE", "foo"),
+        ("LOG_LEVEL", "loud"),
+        ("PG_PROXY_PORT", "http:x"),
+        ("HTTP_PORT", "0"),
+        ("ELECTRIC_TXN_CACHE_SIZE", "lots"),
+    ])
+    .unwrap_err();
+    let items: Vec<&str> = banner.lines().filter_map(|line| line.strip_prefix("▓   * ")).collect();
+    let expected = [
+        "AUTH_JWT_KEY not set",
+        "DATABASE_URL not set",
+        r#"ELECTRIC_WRITE_TO_PG_MODE has invalid value: "foo". Must be one of ["direct_writes", "logical_replication"]"#,
+        r#"LOG_LEVEL has invalid value: "loud". Must be one of ["error", "warning", "info", "debug"]"#,
+        r#"PG_PROXY_PORT has invalid value: "x""#,
+        r#"HTTP_PORT has invalid value: "0""#,
+        r#"ELECTRIC_TXN_CACHE_SIZE has invalid value: "lots""#,
+    ];
+    assert_eq!(items.len(), expected.len(), "{items:?}");
+    for (item, expected) in items.iter().zip(expected) {
+        assert!(item.starts_with(expected), "{item} / {expected}");
+    }
+}
+
+#[test]
+fn faults_name_their_variable() {
+    for (name, value) in [
+        ("DATABASE_REQUIRE_SSL", "maybe"),
+        ("DATABASE_USE_IPV6", "2"),
+        ("ELECTRIC_USE_IPV6", "ja"),
+        ("LOGICAL_PUBLISHER_PORT", "5433abc"),
+        ("LOG_FORMAT", "xml"),
+        ("TIELINE_SHUTDOWN_TIMEOUT", "soon"),
+        ("ELECTRIC_RESUMABLE_WAL_WINDOW", "0"),
+        ("MAX_UNAUTHENTICATED", "-1"),
+        ("TIELINE_CONTAINER", "docker"),
+        ("TIELINE_MAX_MESSAGE_SIZE", "1k"),
+        ("TIELINE_SLOW_READER_TIMEOUT", "0"),
+    ] {
+        let text = fault(&[(name, value)]);
+        assert!(text.starts_with(&format!("{name} has invalid value: {value:?}")), "{text}");
+        assert!(!text.contains("; "), "{text}");
+    }
+    assert!(fault(&[("DATABASE_URL", "psql://u@h/d")]).contains(r#"DATABASE_URL has invalid URL scheme: "psql""#));
+}
+
+#[test]
+fn the_compose_files_of_the_old_service_just_work() {
+    let config = with(&[
+        ("DATABASE_REQUIRE_SSL", "false"),
+        ("LOGICAL_PUBLISHER_HOST", "electric"),
+        ("ELECTRIC_WRITE_TO_PG_MODE", "logical_replication"),
+        ("PG_PROXY_PASSWORD", "proxy_password"),
+        ("AUTH_JWT_ALG", ""),
+        ("AUTH_JWT_KEY", ""),
+        ("ELECTRIC_FEATURES", ""),
+        ("ELECTRIC_TELEMETRY", "whatever"),
+    ])
+    .unwrap();
+    let told = format!("{:?}", config.notices);
+    assert!(told.contains("logical_replication is served by direct writes") && told.contains("PG_PROXY_PASSWORD"));
+}
+
+#[test]
+fn insecure_mode_is_for_this_machine_unless_told_otherwise() {
+    assert!(with(&[]).unwrap().listen.loopback);
+    assert!(!with(&[("AUTH_INSECURE_ALLOW_REMOTE", "true")]).unwrap().listen.loopback);
+    assert!(!with(&[("TIELINE_CONTAINER", "1")]).unwrap().listen.loopback);
+    let secure = [("AUTH_MODE", "secure"), ("AUTH_JWT_ALG", "HS256"), ("AUTH_JWT_KEY", KEY)];
+    assert!(!with(&secure).unwrap().listen.loopback);
+}
+
+#[test]
+fn no_secret_shows() {
+    let secret = "hunter2hunter2hunter2hunter2hunter2";
+    let url = format!("postgresql://u:{secret}@localhost/db");
+    let config = with(&[
+        ("DATABASE_URL", &url),
+        ("AUTH_MODE", "secure"),
+        ("AUTH_JWT_ALG", "HS256"),
+        ("AUTH_JWT_KEY", secret),
+        ("PG_PROXY_PASSWORD", secret),
+    ])
+    .unwrap();
+    assert!(!format!("{config:?}").contains("hunter2"));
+    let banner = with(&[("DATABASE_URL", &format!("foo://u:{secret}@")), ("HTTP_PORT", "x")]).unwrap_err();
+    assert!(!banner.contains("hunter2"), "{banner}");
+}

@@ -1,0 +1,252 @@
+//! What a session wants done elsewhere: asked of the rest of the service by tasks of their own, answered through the mailbox.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use change::{ClientId, ClientTransaction, UserId};
+use session::{Admission, ClientUpdate, Input, Output, Unavailable};
+
+use super::{Hub, Letter, Mailbox, snapshots::Snapshots};
+use crate::{
+    backend::Binding,
+    registry::{Hold, TooManyTakeovers},
+    watchers::ConnectionId,
+};
+
+/// Between two tries while Postgres can't be asked.
+const RETRY: Duration = Duration::from_millis(250);
+
+/// The doings of one connection.
+pub(super) struct Actions {
+    hub: Arc<Hub>,
+    id: ConnectionId,
+    mailbox: Arc<Mailbox>,
+    client: Option<ClientId>,
+    /// Kept by every task that works for the client, so that a successor waits for them.
+    hold: Option<Arc<Hold>>,
+    pub(super) snapshots: Snapshots,
+    writes: Lane<Arc<ClientTransaction>>,
+    records: Lane<Record>,
+}
+
+/// Jobs that are done one after the other.
+struct Lane<T> {
+    waiting: VecDeque<T>,
+    busy: bool,
+}
+
+impl<T> Default for Lane<T> {
+    fn default() -> Lane<T> {
+        Lane { waiting: VecDeque::new(), busy: false }
+    }
+}
+
+impl<T> Lane<T> {
+    /// The job to be begun now, if none is being done.
+    fn next(&mut self) -> Option<T> {
+        if self.busy {
+            return None;
+        }
+        let job = self.waiting.pop_front();
+        self.busy = job.is_some();
+        if job.is_none() {
+            self.waiting = VecDeque::new();
+        }
+        job
+    }
+}
+
+/// What is stored about the client is read and changed in order.
+enum Record {
+    Load,
+    Store { number: u64, updates: Vec<ClientUpdate> },
+}
+
+impl Actions {
+    pub(super) fn new(hub: Arc<Hub>, id: ConnectionId, mailbox: Arc<Mailbox>) -> Actions {
+        Actions {
+            hub,
+            id,
+            mailbox,
+            client: None,
+            hold: None,
+            snapshots: Snapshots::default(),
+            writes: Lane::default(),
+            records: Lane::default(),
+        }
+    }
+
+    /// Begins what a session asked for; `Send` and its like are not for here.
+    pub(super) fn carry_out(&mut self, output: Output) {
+        match output {
+            Output::Admit { client, user } => {
+                self.client = Some(client.clone());
+                let admission = admit(self.hub.clone(), self.id, self.mailbox.clone(), client, user);
+                self.hub.tasks.spawn(admission);
+            }
+            Output::LoadClient => self.record(Record::Load),
+            Output::Store { number, updates } => self.record(Record::Store { number, updates }),
+            Output::Write(transaction) => {
+                self.writes.waiting.push_back(Arc::new(transaction));
+                self.next_write();
+            }
+            Output::QueryWalEnd => {
+                let answer = self.hub.backend.wal_end();
+                let mailbox = self.mailbox.clone();
+                self.hub.tasks.spawn(async move { mailbox.post(Input::WalEnd(answer.await)) });
+            }
+            Output::OpenSnapshot { id, reads } => {
+                self.snapshots.open(id, reads, &self.hub, &self.mailbox);
+            }
+            Output::ReadSnapshot { id } => self.snapshots.begin(id),
+            Output::DropSnapshot { id } => self.snapshots.drop(id),
+            Output::Reach(position) => {
+                // Asked for first: what is reached in between rings the bell as well.
+                self.hub.stream.watchers.at(position, self.id, &self.mailbox);
+                if position <= self.hub.stream.position() {
+                    self.mailbox.wake();
+                } else {
+                    self.hub.backend.reach(position);
+                }
+            }
+            Output::WriteRejected { position, reason } => {
+                tracing::warn!(connection = self.id.0, client = ?self.client, position, "a client's transaction was rejected: {reason}");
+            }
+            Output::Watch(tables) => self.hub.stream.watchers.watch(self.id, &tables),
+            Output::Send(_)
+            | Output::SendAll(_)
+            | Output::Ping
+            | Output::Flush
+            | Output::Close { .. }
+            | Output::Refused { .. } => {}
+        }
+    }
+
+    /// What a letter says to the session, if anything.
+    pub(super) fn open(&mut self, letter: Letter) -> Option<Input> {
+        match letter {
+            Letter::Admitted { hold, acknowledged } => {
+                self.hold = Some(Arc::new(hold));
+                if let Some(client) = &self.client {
+                    self.hub.stream.watchers.add(self.id, client, &self.mailbox);
+                }
+                Some(Input::Admission(Admission::Admitted { acknowledged }))
+            }
+            Letter::Opened { id, open, snapshot, lsn } => self.snapshots.opened(id, open, snapshot, lsn),
+            Letter::Input(input) => {
+                match input {
+                    Input::Written(_) => {
+                        self.writes.busy = false;
+                        self.next_write();
+                    }
+                    Input::Stored(_) | Input::Client(_) => {
+                        self.records.busy = false;
+                        self.next_record();
+                    }
+                    _ => {}
+                }
+                Some(input)
+            }
+        }
+    }
+
+    /// Begins nothing new. What is being done for the client goes on to its end.
+    pub(super) fn stop(&mut self) {
+        self.snapshots = Snapshots::default();
+        self.writes.waiting.clear();
+        self.records.waiting.clear();
+        self.hub.stream.watchers.remove(self.id);
+        self.hold = None;
+    }
+
+    fn record(&mut self, record: Record) {
+        self.records.waiting.push_back(record);
+        self.next_record();
+    }
+
+    fn next_record(&mut self) {
+        let Some(client) = self.client.clone() else { return };
+        let Some(record) = self.records.next() else { return };
+        let (hub, mailbox, hold) = (self.hub.clone(), self.mailbox.clone(), self.hold.clone());
+        self.hub.tasks.spawn(async move {
+            match record {
+                Record::Load => mailbox.post(Input::Client(hub.backend.load(client).await)),
+                Record::Store { number, updates } => {
+                    let stored = until_done(&mailbox, || hub.backend.store(client.clone(), updates.clone()));
+                    if stored.await.is_some() {
+                        mailbox.post(Input::Stored(number));
+                    }
+                }
+            }
+            drop(hold);
+        });
+    }
+
+    fn next_write(&mut self) {
+        let Some(transaction) = self.writes.next() else { return };
+        let (hub, mailbox, hold) = (self.hub.clone(), self.mailbox.clone(), self.hold.clone());
+        self.hub.tasks.spawn(async move {
+            if let Some(outcome) = until_done(&mailbox, || hub.backend.write(transaction.clone())).await {
+                mailbox.post(Input::Written(outcome));
+            }
+            drop(hold);
+        });
+    }
+}
+
+impl Drop for Actions {
+    fn drop(&mut self) {
+        self.stop();
+        self.mailbox.close();
+    }
+}
+
+/// Tries until Postgres can be asked; gives up when the connection has ended.
+async fn until_done<T, F>(mailbox: &Mailbox, mut attempt: impl FnMut() -> F) -> Option<T>
+where
+    F: Future<Output = Result<T, Unavailable>>,
+{
+    loop {
+        match attempt().await {
+            Ok(answer) => return Some(answer),
+            Err(Unavailable) if mailbox.is_closed() => return None,
+            Err(Unavailable) => tokio::time::sleep(RETRY).await,
+        }
+    }
+}
+
+/// Binds the client id to the user, and takes it over from an older connection (spec 02 §12, 01 §6).
+async fn admit(hub: Arc<Hub>, id: ConnectionId, mailbox: Arc<Mailbox>, client: ClientId, user: UserId) {
+    let answer = match try_admit(&hub, id, &mailbox, &client, user).await {
+        Ok(letter) => return mailbox.leave(letter),
+        Err(answer) => answer,
+    };
+    mailbox.post(Input::Admission(answer));
+}
+
+async fn try_admit(
+    hub: &Hub,
+    id: ConnectionId,
+    mailbox: &Arc<Mailbox>,
+    client: &ClientId,
+    user: UserId,
+) -> Result<Letter, Admission> {
+    let bind = async || match hub.backend.bind(client.clone(), user.clone()).await {
+        Ok(Binding::Own { acknowledged }) => Ok(acknowledged),
+        Ok(Binding::OtherUser) => Err(Admission::OtherUser),
+        Err(Unavailable) => {
+            tracing::debug!(%client, "a client can't be admitted: Postgres can't be asked");
+            Err(Admission::NotNow)
+        }
+    };
+    let mut acknowledged = bind().await?;
+    let taken = hub.registry.take(client, id, mailbox).await;
+    let (hold, replaced) = taken.map_err(|TooManyTakeovers| {
+        tracing::info!(%client, "connections of this client take over from each other too often: sent away for a moment");
+        Admission::NotNow
+    })?;
+    if replaced {
+        // Only now has everything that the predecessor had in hand been applied.
+        acknowledged = bind().await?;
+    }
+    Ok(Letter::Admitted { hold, acknowledged })
+}

@@ -1,0 +1,168 @@
+//! What can go wrong between the service and Postgres, and what is done about it (spec 07 §5.2, §9).
+
+use std::time::Duration;
+
+use postgres::{
+    catalogue::CatalogueError,
+    connection::ConnectError,
+    install::{InstallError, PreflightFault},
+    replication::StreamError,
+};
+
+use crate::config::Banner;
+
+/// Why Postgres is not being followed.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// No connection.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The database, the server or the role is not as needed.
+    #[error("{}", list(.0))]
+    Preflight(Vec<PreflightFault>),
+    /// Schema `electric` can't be installed.
+    #[error(transparent)]
+    Install(#[from] InstallError),
+    /// The history of the schema can't be read.
+    #[error(transparent)]
+    Catalogue(#[from] CatalogueError),
+    /// The stream ended or did not begin.
+    #[error(transparent)]
+    Stream(#[from] StreamError),
+    /// A query failed.
+    #[error("Postgres did not answer: {0}")]
+    Query(#[from] tokio_postgres::Error),
+    /// An answer makes no sense.
+    #[error("Postgres answered {0} with something that it can't be")]
+    Answer(&'static str),
+    /// The stream can't be continued.
+    #[error("the stream can't be continued without a gap")]
+    Gap,
+}
+
+fn list(faults: &[PreflightFault]) -> String {
+    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+}
+
+/// Decides when to try again.
+#[derive(Debug, Default)]
+pub struct Recovery {
+    failures: u32,
+    succeeded_once: bool,
+    last: String,
+}
+
+impl Recovery {
+    /// Longest pause. A server that is only not there yet is asked more often, so that the service is ready soon after it.
+    const LONGEST: Duration = Duration::from_secs(10);
+    const LONGEST_UNREACHABLE: Duration = Duration::from_secs(2);
+
+    /// The stream runs.
+    pub fn succeeded(&mut self) {
+        *self = Recovery { succeeded_once: true, ..Recovery::default() };
+    }
+
+    /// Logs a failure and says how long to wait.
+    ///
+    /// # Errors
+    /// A banner, if waiting does not help.
+    pub fn after(&mut self, failure: &Failure) -> Result<Duration, Banner> {
+        if let Some(banner) = self.fatal(failure) {
+            return Err(banner);
+        }
+        let unreachable = matches!(
+            failure,
+            Failure::Connect(ConnectError::Unreachable { .. } | ConnectError::Resolve { .. } | ConnectError::Lost { .. })
+        );
+        let busy = matches!(failure, Failure::Stream(error) if error.is_slot_busy());
+        let first_loss = self.succeeded_once && self.failures == 0;
+        self.failures += 1;
+        let delay = match self.failures {
+            _ if first_loss => Duration::from_millis(100),
+            n => Duration::from_millis(500 << n.min(6)),
+        };
+        let longest = if unreachable || busy { Self::LONGEST_UNREACHABLE } else { Self::LONGEST };
+        let delay = delay.min(longest);
+        let text = if busy {
+            format!("{failure}. Another instance of Electric appears to be connected to this database")
+        } else {
+            failure.to_string()
+        };
+        // A server that is away for an hour is worth one line, not a thousand.
+        if self.last == text && self.failures % 30 != 0 {
+            tracing::debug!("still no connection to Postgres: {text}");
+        } else {
+            tracing::warn!("Failed to initialize Postgres state: {text}. Trying again");
+        }
+        self.last = text;
+        Ok(delay)
+    }
+
+    fn fatal(&self, failure: &Failure) -> Option<Banner> {
+        match failure {
+            Failure::Connect(ConnectError::Resolve { .. }) if !self.succeeded_once => Some(Banner::new(
+                "INITIALISATION ERROR",
+                vec![
+                    "Failed to resolve the database domain name to an IP address.".to_owned(),
+                    format!(
+                        "Please double-check your database connection string: {failure}.\n\
+                         If the database has IPv6 addresses only, set DATABASE_USE_IPV6=true."
+                    ),
+                ],
+            )),
+            Failure::Preflight(faults) if faults.iter().any(PreflightFault::is_fatal) => {
+                let title = if faults.contains(&PreflightFault::Pooler) {
+                    "CONFIGURATION ERROR"
+                } else {
+                    "DATABASE CONFIGURATION ERROR"
+                };
+                Some(Banner::new(title, faults.iter().map(ToString::to_string).collect()))
+            }
+            Failure::Install(error @ InstallError::Newer { .. }) => {
+                Some(Banner::new("DATABASE CONFIGURATION ERROR", vec![error.to_string()]))
+            }
+            Failure::Stream(error) if error.is_pooler() => Some(Banner::new(
+                "CONFIGURATION ERROR",
+                vec![
+                    format!("Failed to establish replication connection to Postgres:\n{error}"),
+                    "The connection goes through a pooler. Use the direct connection string of the database.".to_owned(),
+                ],
+            )),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused() -> Failure {
+        Failure::Connect(ConnectError::Refused {
+            code: "28P01".to_owned(),
+            message: "password authentication failed".to_owned(),
+            encrypted: false,
+        })
+    }
+
+    #[test]
+    fn pauses_grow_up_to_a_bound() {
+        let mut recovery = Recovery::default();
+        let seconds: Vec<u64> = (0..6).map(|_| recovery.after(&refused()).unwrap().as_secs()).collect();
+        assert_eq!(seconds, [1, 2, 4, 8, 10, 10]);
+        recovery.succeeded();
+        assert_eq!(recovery.after(&refused()).unwrap(), Duration::from_millis(100));
+    }
+
+    #[test]
+    fn what_only_a_change_mends_ends_the_start() {
+        let mut recovery = Recovery::default();
+        let faults = vec![PreflightFault::WalLevel { found: "replica".to_owned() }];
+        let banner = recovery.after(&Failure::Preflight(faults)).unwrap_err().to_string();
+        assert!(banner.contains("not configured with wal_level=logical"), "{banner}");
+        let unresolved = || Failure::Connect(ConnectError::Resolve { host: "db".to_owned(), reason: "no".to_owned() });
+        assert!(recovery.after(&unresolved()).is_err());
+        recovery.succeeded();
+        assert!(recovery.after(&unresolved()).is_ok(), "a name server that is away for a moment ends nothing");
+    }
+}

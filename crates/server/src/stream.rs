@@ -1,0 +1,191 @@
+//! Everything that came from Postgres, as connections see it: the window of transactions, the schema, the migrations, and who
+//! is to be woken for what.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use arc_swap::ArcSwap;
+use change::{Lsn, Snapshot, Transaction, Xid};
+use journal::{Entry, Journal, Trimmed};
+use parking_lot::Mutex;
+use schema::{Migration, Schema};
+use session::{Delivery, World};
+
+use crate::watchers::Watchers;
+
+/// One task appends; all connections read.
+pub struct Stream {
+    /// Whom to wake.
+    pub watchers: Watchers,
+    journal: Journal<Kept>,
+    schema: ArcSwap<Schema>,
+    migrations: ArcSwap<Vec<Arc<Migration>>>,
+    recent: Mutex<VecDeque<(Xid, Lsn)>>,
+    /// Where the stream stood when everyone was last woken, and how far it may go on until that is due again.
+    stirred: Mutex<Lsn>,
+    stir_every: u64,
+}
+
+/// How many of the newest transactions [`World::passed_unseen`] looks at: a commit reaches the stream at most some milliseconds
+/// before queries see it.
+const RECENT: usize = 4096;
+
+/// A transaction in the window.
+struct Kept(Arc<Delivery>);
+
+impl Entry for Kept {
+    fn lsn(&self) -> Lsn {
+        self.0.transaction.lsn
+    }
+
+    fn xid(&self) -> Xid {
+        self.0.transaction.xid
+    }
+
+    fn weight(&self) -> usize {
+        self.0.weight()
+    }
+}
+
+impl Stream {
+    /// Begins at `start`, where the schema and the migrations are these.
+    #[must_use]
+    pub fn new(
+        start: Lsn,
+        limits: journal::Limits,
+        schema: Arc<Schema>,
+        migrations: Vec<Arc<Migration>>,
+    ) -> Stream {
+        Stream {
+            watchers: Watchers::default(),
+            journal: Journal::new(start, limits),
+            schema: ArcSwap::new(schema),
+            migrations: ArcSwap::from_pointee(migrations),
+            recent: Mutex::default(),
+            stirred: Mutex::new(start),
+            stir_every: (limits.span / 8).min(limits.memory as u64 / 8).max(1),
+        }
+    }
+
+    /// Appends a committed transaction, with the schema after it, and wakes whom it concerns. A repetition is dropped.
+    pub fn append(&self, transaction: Transaction, schema: Arc<Schema>, migration: Option<Arc<Migration>>) {
+        let (lsn, xid) = (transaction.lsn, transaction.xid);
+        if lsn <= self.position() {
+            return;
+        }
+        if let Some(migration) = &migration {
+            self.note_migration(migration, &schema);
+        }
+        {
+            let mut recent = self.recent.lock();
+            if recent.len() == RECENT {
+                recent.pop_front();
+            }
+            recent.push_back((xid, lsn));
+        }
+        let delivery = Arc::new(Delivery::new(transaction, schema, migration));
+        self.journal.append(Arc::new(Kept(delivery.clone())));
+        self.watchers.delivered(&delivery);
+        self.stir(lsn);
+    }
+
+    /// Both show before the position does: whoever reads them together with a position misses nothing. After a restart the
+    /// stream passes migrations again that were loaded at the start; those are known.
+    fn note_migration(&self, migration: &Arc<Migration>, schema: &Arc<Schema>) {
+        let known = self.migrations.load();
+        if known.iter().any(|m| m.version == migration.version) {
+            return;
+        }
+        tracing::info!("Applying migration {}: {} operations", migration.version, migration.ops.len());
+        let migrations = known.iter().chain([migration]).cloned().collect();
+        self.schema.store(schema.clone());
+        self.migrations.store(Arc::new(migrations));
+        tracing::info!("Saved schema version {}", migration.version);
+    }
+
+    /// The stream is known to have been decoded up to here.
+    pub fn advance(&self, reached: Lsn) {
+        self.journal.advance(reached);
+        self.watchers.reached(reached);
+        self.stir(reached);
+    }
+
+    /// Wakes everyone before an idle connection's cursor could fall out of the window.
+    fn stir(&self, position: Lsn) {
+        let mut stirred = self.stirred.lock();
+        if position.0.saturating_sub(stirred.0) >= self.stir_every {
+            *stirred = position;
+            self.watchers.wake_all();
+        }
+    }
+
+    /// The transactions strictly after `cursor`, at most `max`, and how far there are no others.
+    ///
+    /// # Errors
+    /// [`Trimmed`] if the window begins after `cursor`.
+    pub fn read_after(&self, cursor: Lsn, max: usize) -> Result<(Vec<Arc<Delivery>>, Lsn), Trimmed> {
+        let (entries, reached) = self.journal.read_after(cursor, max)?;
+        Ok((entries.iter().map(|kept| kept.0.clone()).collect(), reached))
+    }
+
+    /// How far the stream has been handed on.
+    #[must_use]
+    pub fn position(&self) -> Lsn {
+        self.journal.position()
+    }
+
+    /// Where the window begins; what lies before is not needed from Postgres any more.
+    #[must_use]
+    pub fn start(&self) -> Lsn {
+        self.journal.start()
+    }
+
+    /// Waits until the stream has reached `position`.
+    pub async fn reached(&self, position: Lsn) {
+        // The sender lives in `self`, so waiting can't fail.
+        let _ = self.journal.watch().wait_for(|at| *at >= position).await;
+    }
+
+    /// Transactions and bytes in the window.
+    #[must_use]
+    pub fn size(&self) -> (usize, usize) {
+        self.journal.size()
+    }
+
+    /// All migrations so far, oldest first.
+    #[must_use]
+    pub fn migrations(&self) -> Arc<Vec<Arc<Migration>>> {
+        self.migrations.load_full()
+    }
+
+    /// The schema at the newest position.
+    #[must_use]
+    pub fn schema(&self) -> Arc<Schema> {
+        self.schema.load_full()
+    }
+}
+
+impl World for Stream {
+    fn schema(&self) -> Arc<Schema> {
+        Stream::schema(self)
+    }
+
+    fn migrations(&self) -> Arc<Vec<Arc<Migration>>> {
+        Stream::migrations(self)
+    }
+
+    fn position(&self) -> Lsn {
+        Stream::position(self)
+    }
+
+    fn history_start(&self) -> Lsn {
+        self.start()
+    }
+
+    fn recently_passed(&self, xid: Xid) -> Option<Lsn> {
+        self.journal.recently_passed(xid)
+    }
+
+    fn passed_unseen(&self, snapshot: &Snapshot, until: Lsn) -> bool {
+        self.recent.lock().iter().any(|(xid, lsn)| *lsn <= until && !snapshot.sees(*xid))
+    }
+}

@@ -1,0 +1,3 @@
+//! The crate's tests against a real Postgres.
+
+mod service;

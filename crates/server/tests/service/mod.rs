@@ -1,0 +1,9 @@
+//! The service against a real Postgres: one private cluster for all tests but those that break it, a database for each.
+
+mod connection;
+mod http;
+mod outage;
+mod stop;
+mod streaming;
+mod support;
+mod writes;

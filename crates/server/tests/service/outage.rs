@@ -1,0 +1,46 @@
+//! When Postgres goes away.
+
+use testkit::{Cluster, Database, Options, Satellite};
+
+use super::{streaming::subscriber, support::*};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_goes_on_after_postgres_was_away() {
+    let mut cluster =
+        tokio::task::spawn_blocking(|| Cluster::temporary(&Options::default())).await.unwrap().unwrap();
+    let database = Database::create_in(&cluster).await;
+    let running = start(&database.url, &[]).await;
+    let postgres = database.client().await;
+    postgres
+        .batch_execute("CREATE TABLE items (id text PRIMARY KEY, content text); CALL electric.electrify('public.items')")
+        .await
+        .unwrap();
+    let (mut client, _) = subscriber(running.port, "a").await;
+    client.announce(0, "items", &["id", "content"]).await.unwrap();
+
+    let stopped = tokio::task::spawn_blocking(move || {
+        cluster.crash().expect("to crash it");
+        cluster
+    });
+    let mut cluster = stopped.await.unwrap();
+    within(async {
+        while get(running.port, "/api/status").await.code == 200 {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    // Written while nobody is there to take it.
+    let timestamp = client.write(vec![Satellite::insert(0, &[Some(b"1"), Some(b"patient")], &[])]).await.unwrap();
+    let restarted = tokio::task::spawn_blocking(move || {
+        cluster.restart().expect("to start it again");
+        cluster
+    });
+    let _cluster = restarted.await.unwrap();
+    within(running.service.ready()).await;
+    let (begin, _) = within(client.next_transaction()).await.unwrap();
+    assert_eq!(begin.commit_timestamp, timestamp);
+    let postgres = database.client().await;
+    postgres.batch_execute("INSERT INTO items VALUES ('2', 'after')").await.unwrap();
+    let (begin, ops) = within(client.next_transaction()).await.unwrap();
+    assert_eq!((begin.origin(), ops.len()), ("postgres_1", 1));
+}

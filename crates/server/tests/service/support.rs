@@ -1,0 +1,102 @@
+//! Starting a service inside the test, and asking it over HTTP.
+
+use std::{collections::HashMap, ffi::OsString, time::Duration};
+
+use server::{Config, Service};
+use testkit::Database;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+/// How long a test waits for anything.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A service in this process.
+pub struct Running {
+    pub service: Service,
+    pub port: u16,
+}
+
+/// A configuration for a database: insecure, on a port that the system chooses, and with these variables.
+pub fn config(url: &str, variables: &[(&str, &str)]) -> Config {
+    let mut table: HashMap<String, OsString> = HashMap::new();
+    for (name, value) in [("DATABASE_URL", url), ("AUTH_MODE", "insecure"), ("DATABASE_REQUIRE_SSL", "false")] {
+        table.insert(name.to_owned(), value.into());
+    }
+    for (name, value) in variables {
+        table.insert((*name).to_owned(), (*value).into());
+    }
+    let mut config = Config::from_lookup(&|name| table.get(name).cloned()).expect("a good configuration");
+    config.listen.port = 0;
+    config
+}
+
+/// Starts a service and waits until it is ready.
+pub async fn start(url: &str, variables: &[(&str, &str)]) -> Running {
+    let running = start_unready(url, variables).await;
+    within(running.service.ready()).await;
+    running
+}
+
+/// Starts a service.
+pub async fn start_unready(url: &str, variables: &[(&str, &str)]) -> Running {
+    let service = Service::start(config(url, variables)).await.expect("the service starts");
+    let port = service.addresses()[0].port();
+    Running { service, port }
+}
+
+/// A database with a synced table `items`, and a service on it.
+pub async fn start_with_items() -> (Database, tokio_postgres::Client, Running) {
+    let database = Database::create().await;
+    let running = start(&database.url, &[]).await;
+    let client = database.client().await;
+    client
+        .batch_execute(
+            "CREATE TABLE items (id text PRIMARY KEY, content text);
+             CALL electric.electrify('public.items')",
+        )
+        .await
+        .expect("a synced table");
+    (database, client, running)
+}
+
+/// Fails the test if something takes too long.
+pub async fn within<F: Future>(future: F) -> F::Output {
+    tokio::time::timeout(PATIENCE, future).await.expect("it happens in time")
+}
+
+/// An answer.
+#[derive(Debug)]
+pub struct Answer {
+    pub code: u16,
+    pub head: String,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+/// `GET path`.
+pub async fn get(port: u16, path: &str) -> Answer {
+    request(port, &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")).await
+}
+
+/// Sends a request's head as it stands and reads until the end.
+pub async fn request(port: u16, head: &str) -> Answer {
+    let exchange = async {
+        let mut socket = TcpStream::connect(("127.0.0.1", port)).await.expect("a connection");
+        socket.write_all(head.as_bytes()).await.expect("to be heard");
+        let mut bytes = Vec::new();
+        socket.read_to_end(&mut bytes).await.expect("an answer");
+        bytes
+    };
+    let bytes = within(exchange).await;
+    let split = bytes.windows(4).position(|w| w == b"\r\n\r\n").expect("a whole head");
+    let head = String::from_utf8_lossy(&bytes[..split]).into_owned();
+    let code = head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status code");
+    Answer { code, head, body: bytes[split + 4..].to_vec() }
+}
