@@ -16,7 +16,7 @@ use super::{
     pipeline::{self, Pending},
     rows::{FoundRows, Merged},
     session::Session,
-    statements::Kind,
+    statements::{BEGIN, Kind},
     tags::{LAST_MS, OwnTag},
 };
 
@@ -26,7 +26,7 @@ const STATEMENT_BYTES: usize = 8 << 20;
 /// The same where rows of one statement may refer to each other; Postgres takes messages of up to 1 GiB.
 const SELF_REFERRING_BYTES: usize = 512 << 20;
 
-/// Tries to apply `tx`. The session is outside of any transaction afterwards, or closed.
+/// Tries to apply `tx`. The session is outside of any transaction afterwards, or not usable.
 pub async fn attempt(
     session: &mut Session,
     tx: &ClientTransaction,
@@ -42,8 +42,7 @@ pub async fn attempt(
     match transaction(session, tx, batches, &tables).await {
         Ok(applied) => Ok(applied),
         Err(error) => {
-            // If this fails too, the connection is lost, and the transaction with it.
-            let _ = session.client().batch_execute("ROLLBACK").await;
+            session.roll_back().await;
             let failure = Failure::of(error, tables.iter().map(|table| &**table));
             if let Failure::Race(error) = &failure {
                 session.forget_statements_if_stale(error);
@@ -69,7 +68,7 @@ async fn transaction(
     let tag = Tag::client(&tx.client, tx.timestamp_ms as i64);
 
     let Some(locked) = acknowledge_and_lock(session, tx, &batches, &locks).await? else {
-        session.client().batch_execute("ROLLBACK").await?;
+        session.roll_back().await;
         return Ok(Applied::Duplicate);
     };
     let mut merged = Vec::with_capacity(batches.len());
@@ -113,7 +112,7 @@ async fn acknowledge_and_lock(
     let acknowledgement: [&(dyn ToSql + Sync); 3] = [&author, &lsn, &ms];
 
     let mut pending: Vec<Pending<'_, Answer>> = Vec::with_capacity(2 + 2 * locks.len());
-    pending.push(Box::pin(async { client.batch_execute("BEGIN").await.map(|()| Answer::Count(0)) }));
+    pending.push(Box::pin(async { client.batch_execute(BEGIN).await.map(|()| Answer::Count(0)) }));
     pending.push(Box::pin(async {
         client.execute(session.acknowledge(), &acknowledgement).await.map(Answer::Count)
     }));

@@ -25,9 +25,9 @@ impl<T> fmt::Debug for Values<T> {
 
 impl<T: AsRef<[u8]>> ToSql for Values<T> {
     fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
-        let element = match ty {
-            &Type::TEXT_ARRAY => Type::TEXT,
-            &Type::BYTEA_ARRAY => Type::BYTEA,
+        let element = match *ty {
+            Type::TEXT_ARRAY => Type::TEXT,
+            Type::BYTEA_ARRAY => Type::BYTEA,
             _ => {
                 return Ok(match self.0.first() {
                     Some(Some(value)) => {
@@ -53,7 +53,7 @@ impl<T: AsRef<[u8]>> ToSql for Values<T> {
     }
 
     fn accepts(ty: &Type) -> bool {
-        matches!(ty, &Type::TEXT | &Type::BYTEA | &Type::TEXT_ARRAY | &Type::BYTEA_ARRAY)
+        matches!(*ty, Type::TEXT | Type::BYTEA | Type::TEXT_ARRAY | Type::BYTEA_ARRAY)
     }
 
     to_sql_checked!();

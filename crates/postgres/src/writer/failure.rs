@@ -82,9 +82,15 @@ const TRANSIENT: [SqlState; 4] = [
     SqlState::READ_ONLY_SQL_TRANSACTION,
 ];
 
-/// What a schema change beside us can cause: a plan that has become stale, a statement that is gone.
-const RACES: [SqlState; 3] =
-    [SqlState::FEATURE_NOT_SUPPORTED, SqlState::INVALID_SQL_STATEMENT_NAME, SqlState::INTERNAL_ERROR];
+/// What a schema change beside us can cause: a plan that has become stale, a statement that is gone; and a session that was
+/// not in the state it should have been in.
+const RACES: [SqlState; 5] = [
+    SqlState::FEATURE_NOT_SUPPORTED,
+    SqlState::INVALID_SQL_STATEMENT_NAME,
+    SqlState::INTERNAL_ERROR,
+    SqlState::IN_FAILED_SQL_TRANSACTION,
+    SqlState::NO_ACTIVE_SQL_TRANSACTION,
+];
 
 /// Whether a unique index is that of a table's key or of a shadow's: then somebody else has made the row, which the next
 /// attempt finds.

@@ -117,8 +117,8 @@ impl Sessions {
         loop {
             let idle = self.idle.lock().pop();
             match idle {
-                Some(session) if session.client().is_closed() => {}
-                Some(session) => return Some(session),
+                Some(session) if session.is_usable() => return Some(session),
+                Some(_) => {}
                 None => break,
             }
         }
@@ -145,16 +145,16 @@ impl Sessions {
 
     /// Takes back a session that is outside of any transaction.
     fn give_back(&self, session: Session) {
-        if !session.client().is_closed() {
+        if session.is_usable() {
             self.idle.lock().push(session);
         }
     }
 
     /// Brings a session that was abandoned in the middle of something out of it: whatever it waits for is cancelled.
-    async fn recover(&self, session: Session) {
+    async fn recover(&self, mut session: Session) {
         let token = session.client().cancel_token();
         {
-            let mut rolled_back = pin!(session.client().batch_execute("ROLLBACK"));
+            let mut rolled_back = pin!(session.roll_back());
             loop {
                 // If the request can't be delivered, the connection is going too.
                 let _ = connection::cancel(&self.config, &token).await;

@@ -23,14 +23,19 @@ const SETTINGS: &str = "\
     SET jit = off";
 
 /// What is good to have, where the role may set it and the server knows it: a deadlock with a native session is resolved at
-/// our cost, and a backend that waits for a lock notices that we have gone.
-const WISHES: [&str; 2] = ["SET deadlock_timeout = '100ms'", "SET client_connection_check_interval = '2s'"];
+/// our cost, a backend that waits for a lock notices that we have gone, and waiting has no limit.
+const WISHES: [&str; 3] = [
+    "SET deadlock_timeout = '100ms'",
+    "SET client_connection_check_interval = '2s'",
+    "SET transaction_timeout = 0",
+];
 
 /// One connection.
 pub struct Session {
     client: Client,
     tables: HashMap<RelationId, Prepared>,
     acknowledge: Statement,
+    stuck: bool,
 }
 
 /// The statements of a table, as long as its definition stays.
@@ -63,12 +68,28 @@ impl Session {
             }
         }
         let acknowledge = client.prepare(statements::ACKNOWLEDGE).await?;
-        Ok(Session { client, tables: HashMap::new(), acknowledge })
+        Ok(Session { client, tables: HashMap::new(), acknowledge, stuck: false })
     }
 
     /// The connection.
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// Whether it is good for another transaction.
+    pub fn is_usable(&self) -> bool {
+        !self.stuck && !self.client.is_closed()
+    }
+
+    /// Ends a transaction in whatever state it is. A request to cancel, meant for what came before, may strike this instead;
+    /// so it is tried more than once, and a session that can't be brought out is not used again.
+    pub async fn roll_back(&mut self) {
+        for _ in 0..3 {
+            if self.client.batch_execute("ROLLBACK").await.is_ok() {
+                return;
+            }
+        }
+        self.stuck = true;
     }
 
     /// [`statements::ACKNOWLEDGE`].

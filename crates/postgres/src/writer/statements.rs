@@ -50,10 +50,17 @@ impl Arity {
     }
 }
 
+/// Begins a transaction in which [`ACKNOWLEDGE`] works.
+pub const BEGIN: &str = "BEGIN; SET LOCAL electric.applying = 'yes'";
+
 /// The acknowledgement, and the test for duplicates (spec 05 §7.3): `(client, position, milliseconds)` changes no row if the
 /// position is not above the stored one. Positions compare as unsigned big-endian numbers of up to eight bytes.
+///
+/// Statements are sent without waiting for the answer to [`BEGIN`]. Should that fail, this one must not take effect, alone
+/// and for good, so it does nothing without the setting that ends with the transaction.
 pub const ACKNOWLEDGE: &str = "\
-    INSERT INTO electric.acknowledged_client_lsns AS a (client_id, lsn, ts) VALUES ($1::text, $2::bytea, $3::bigint) \
+    INSERT INTO electric.acknowledged_client_lsns AS a (client_id, lsn, ts) \
+    SELECT $1::text, $2::bytea, $3::bigint WHERE current_setting('electric.applying', true) = 'yes' \
     ON CONFLICT (client_id) DO UPDATE SET lsn = excluded.lsn, ts = excluded.ts \
     WHERE lpad(encode(a.lsn, 'hex'), 16, '0') COLLATE \"C\" < lpad(encode(excluded.lsn, 'hex'), 16, '0') COLLATE \"C\"";
 

@@ -161,3 +161,29 @@ async fn a_lost_connection_is_replaced_and_nothing_is_lost() {
     }
     assert_eq!(text(&client, "SELECT count(*) FROM items").await.as_deref(), Some("5"));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cancelled_statements_lose_nothing_and_move_no_position_alone() {
+    let fixture = Fixture::new(ITEMS, &["items"]).await;
+    let (writer, client) = (fixture.writer(1), fixture.db.client().await);
+    let author = fresh_client();
+    let work = tokio::spawn({
+        let (writer, fixture, author) = (writer.clone(), fixture.clone(), author.clone());
+        async move {
+            for lsn in 1..=1000 {
+                let insert = fixture.insert("items", &[&lsn.to_string(), "v"]);
+                assert_eq!(writer.apply(&tx(&author, lsn, [insert])).await, Ok(Applied::Committed));
+            }
+        }
+    });
+    let cancel = "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity \
+        WHERE datname = current_database() AND application_name LIKE '%writer%'";
+    let count = async || text(&client, "SELECT count(*) FROM items").await;
+    while !work.is_finished() {
+        let before = count().await;
+        text(&client, cancel).await;
+        while !work.is_finished() && count().await == before {}
+    }
+    work.await.expect("all are applied");
+    assert_eq!(text(&client, "SELECT count(*) FROM items").await.as_deref(), Some("1000"));
+}
