@@ -84,13 +84,14 @@ fn free_port() -> Result<u16, ClusterError> {
 }
 
 /// Runs Postgres (`$2…`) and outlives us by a moment: when the pipe on its standard input closes, because the cluster was
-/// dropped or because our process died in whatever way, it stops Postgres and removes the scratch directory `$1`, if any.
+/// dropped or because our process died in whatever way, it stops Postgres and removes the scratch directory `$1`, if any. Told
+/// `keep` before that, it leaves both alone: Postgres has been stopped, and may be started again.
 const GUARD: &str = r#"
 scratch=$1; shift
 exec 3<&0
 "$@" 3<&- </dev/null & pid=$!
 {
-  cat <&3 >/dev/null
+  [ "$(cat <&3)" = keep ] && exit
   kill -INT $pid
   while kill -0 $pid; do sleep 0.05; done
   [ -z "$scratch" ] || rm -rf -- "$scratch"
@@ -189,7 +190,9 @@ impl Server {
             None => drop(kill(Pid::from_raw(guard.id() as i32), Signal::SIGTERM)),
         }
         guard.wait().map_err(io_error("waiting for postgres to end"))?;
-        drop(pipe);
+        if let Some(mut pipe) = pipe {
+            let _ = pipe.write_all(b"keep");
+        }
         Ok(())
     }
 }

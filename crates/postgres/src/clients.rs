@@ -208,7 +208,9 @@ impl ClientStore {
                     self.give_up(&session).await;
                     return Err(StoreError::TimedOut);
                 }
-                Ok(Err(StoreError::Postgres(_))) if is_first && session.client.is_closed() => is_first = false,
+                Ok(Err(StoreError::Postgres(_))) if is_first && session.client.is_closed() => {
+                    is_first = false;
+                }
                 Ok(answer) => return answer,
             }
         }

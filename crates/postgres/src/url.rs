@@ -248,7 +248,7 @@ fn set_option(options: &mut UrlOptions, name: &str, value: &str) -> Result<bool,
             options.connect_timeout = Some(Duration::from_secs(u64::from(seconds)));
         }
         "application_name" => {
-            options.application_name = Some(value.to_owned()).filter(|name| !name.is_empty())
+            options.application_name = Some(value.to_owned()).filter(|name| !name.is_empty());
         }
         "channel_binding" => {
             options.channel_binding = match value {

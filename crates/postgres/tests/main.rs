@@ -1,4 +1,5 @@
 //! What talks to Postgres, tested against a private cluster.
 
 mod install;
+mod stream;
 mod writer;

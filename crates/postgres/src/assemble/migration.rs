@@ -32,7 +32,7 @@ pub fn migrate(before: &Schema, version: &str, xid: Xid, recorded: &[RecordedSna
         match schema::parse(&row.json) {
             Ok(snapshot) => snapshots.push(snapshot),
             Err(error) => {
-                tracing::error!(version, %error, "a change of a table can't be passed on to clients")
+                tracing::error!(version, %error, "a change of a table can't be passed on to clients");
             }
         }
     }

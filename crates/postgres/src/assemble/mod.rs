@@ -160,11 +160,10 @@ impl Assembler {
         match bytes.first() {
             Some(b'I' | b'U' | b'D') => self.row(bytes)?,
             _ => match Message::parse(&bytes)? {
-                Message::Begin(begin) => {
-                    if self.begun.replace(begin).is_some() {
-                        return Err(AssembleError::OutOfOrder("a transaction begins inside another"));
-                    }
+                Message::Begin(_) if self.begun.is_some() => {
+                    return Err(AssembleError::OutOfOrder("a transaction begins inside another"));
                 }
+                Message::Begin(begin) => self.begun = Some(begin),
                 Message::Commit(commit) => return self.commit(commit),
                 Message::Relation(relation) => {
                     if self.progress.reveal(&relation) {

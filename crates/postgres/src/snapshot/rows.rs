@@ -93,14 +93,7 @@ impl RowReader {
     pub(super) fn new(width: usize, columns: Vec<usize>, wanted: Wanted) -> RowReader {
         let has_tags = wanted == Wanted::Rows;
         let tags = if has_tags { Tags::from_iter([Tag::EPOCH]) } else { Tags::new() };
-        RowReader {
-            width,
-            columns,
-            has_tags,
-            tags,
-            tags_text: b"\\N".to_vec(),
-            unescaped: Vec::new(),
-        }
+        RowReader { width, columns, has_tags, tags, tags_text: b"\\N".to_vec(), unescaped: Vec::new() }
     }
 
     /// Takes one line apart and hands its values on.
@@ -226,7 +219,9 @@ mod tests {
             );
         }
         assert_eq!(read(&mut rows, "{}\ta\tb\tc\n").map(|row| row.1), Ok("postgres_1@0".to_owned()));
-        for bad in ["", "\\N\ta\tb\tc", "\\N\ta\tb\n", "\\N\ta\tb\tc\td\n", "x\ta\tb\tc\n", "\\N\ta\tb\tc\\\n"] {
+        for bad in
+            ["", "\\N\ta\tb\tc", "\\N\ta\tb\n", "\\N\ta\tb\tc\td\n", "x\ta\tb\tc\n", "\\N\ta\tb\tc\\\n"]
+        {
             assert_eq!(read(&mut rows, bad), Err(MalformedRow), "{bad:?}");
         }
     }
