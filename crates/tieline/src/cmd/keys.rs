@@ -65,14 +65,11 @@ pub fn run(args: &KeysArgs) -> Result<ExitCode> {
         }
     };
     eprintln!("The key that signs tokens is in {} (only you can read it).", private.display());
-    match key.public {
-        Some(_) => {
-            eprintln!("Keep it where tokens are issued; the service needs the public key only. Its settings:")
-        }
-        None => eprintln!(
-            "The issuer of tokens and the service share it, so keep it secret. The service's settings:"
-        ),
-    }
+    let remark = match key.public {
+        Some(_) => "Keep it where tokens are issued; the service needs the public key only. Its settings:",
+        None => "The issuer of tokens and the service share it, so keep it secret. The service's settings:",
+    };
+    eprintln!("{remark}");
     writeln!(io::stdout(), "{AUTH_JWT_ALG}={algorithm}\n{AUTH_JWT_KEY}={setting}")?;
     eprintln!("A token: tieline token mint --sub 1 --alg {algorithm} --key-file {}", private.display());
     Ok(ExitCode::SUCCESS)
