@@ -8,6 +8,7 @@ mod replica;
 mod restart;
 mod slot;
 mod snapshots;
+mod tls;
 
 use std::time::Duration;
 
