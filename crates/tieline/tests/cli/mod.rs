@@ -1,6 +1,7 @@
-//! The commands that need no service: keys and tokens.
+//! The commands: keys, tokens, and the service as a process.
 #![allow(clippy::unwrap_used, reason = "a failed expectation is a failed test")]
 
 mod command;
 mod keys;
+mod serve;
 mod token;

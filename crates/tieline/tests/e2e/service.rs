@@ -26,8 +26,6 @@ pub struct Service {
     settings: Vec<(String, String)>,
     /// Where it listens.
     pub port: u16,
-    /// The database it syncs.
-    pub database: Database,
     /// A connection to it, as superuser.
     pub postgres: Client,
     files: TempDir,
@@ -52,7 +50,7 @@ impl Service {
         all.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let child = spawn(&all);
         let files = tempfile::tempdir().unwrap();
-        let service = Service { child, settings: all, port, database, postgres, files };
+        let service = Service { child, settings: all, port, postgres, files };
         service.ready().await;
         service
     }

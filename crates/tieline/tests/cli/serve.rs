@@ -1,0 +1,102 @@
+//! `tieline serve` as a process: how it starts, refuses to start, and ends.
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _},
+    net::TcpListener,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use testkit::Database;
+
+use super::command::tieline;
+
+/// How long anything may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[test]
+fn all_faults_of_the_configuration_are_told_at_once() {
+    for arguments in [&[][..], &["serve"], &["start"]] {
+        let done = tieline(arguments, &[("HTTP_PORT", "x"), ("AUTH_MODE", "insecure")]);
+        assert_eq!(done.status, 1);
+        assert!(done.out.contains("▓ │  CONFIGURATION ERROR  │"), "{}", done.out);
+        for line in ["▓   * DATABASE_URL not set", "▓   * HTTP_PORT has invalid value: \"x\""] {
+            assert!(done.out.contains(line), "{}", done.out);
+        }
+        assert!(done.out.trim_end().ends_with("••• Shutting down •••"));
+        assert_eq!(done.err, "");
+    }
+}
+
+#[test]
+fn a_taken_port_ends_the_start() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let settings =
+        [("DATABASE_URL", "postgresql://u@127.0.0.1:1/db"), ("AUTH_MODE", "insecure"), ("HTTP_PORT", &port)];
+    let done = tieline(&["serve"], &settings);
+    assert_eq!(done.status, 1);
+    let text = format!("Failed to open a socket to listen for HTTP/WebSocket connections on port {port}.");
+    assert!(done.out.contains("INITIALISATION ERROR") && done.out.contains(&text), "{}", done.out);
+}
+
+#[test]
+fn a_database_without_logical_decoding_ends_the_start() {
+    let options = testkit::Options { settings: vec!["wal_level = replica".to_owned()], ..Default::default() };
+    let cluster = testkit::Cluster::temporary(&options).unwrap();
+    let (url, port) = (cluster.url("postgres"), free_port());
+    let settings =
+        [("DATABASE_URL", &*url), ("DATABASE_REQUIRE_SSL", "false"), ("AUTH_MODE", "insecure"), ("HTTP_PORT", &port)];
+    let done = tieline(&["serve"], &settings);
+    assert_eq!(done.status, 1);
+    assert!(done.out.contains("DATABASE CONFIGURATION ERROR"), "{}", done.out);
+    assert!(done.out.contains("Your Postgres database is not configured with wal_level=logical"), "{}", done.out);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signals_end_it_with_status_zero() {
+    let database = Database::create().await;
+    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+        let url = database.url.clone();
+        tokio::task::spawn_blocking(move || {
+            let (mut child, _lines) = start_and_wait(&url);
+            let begun = Instant::now();
+            kill(Pid::from_raw(child.id() as i32), signal).unwrap();
+            let status = child.wait().unwrap();
+            assert_eq!(status.code(), Some(0), "{signal}");
+            assert!(begun.elapsed() < Duration::from_secs(5), "{signal}");
+        })
+        .await
+        .unwrap();
+    }
+}
+
+/// Starts it and waits for the line that scripts wait for. The lines have to be kept: without a reader it could not write.
+fn start_and_wait(url: &str) -> (Child, BufReader<std::process::ChildStdout>) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_tieline"))
+        .env_clear()
+        .envs([("DATABASE_URL", url), ("DATABASE_REQUIRE_SSL", "false"), ("AUTH_MODE", "insecure")])
+        .env("HTTP_PORT", free_port())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut lines = BufReader::new(child.stdout.take().expect("its output"));
+    let until = Instant::now() + PATIENCE;
+    let mut said = String::new();
+    while !said.contains("Successfully initialized Postgres connector \"postgres_1\".") {
+        let read = lines.read_line(&mut said).expect("a line");
+        if read == 0 || Instant::now() > until {
+            let _ = lines.read_to_string(&mut said);
+            panic!("not ready:\n{said}");
+        }
+    }
+    (child, lines)
+}
+
+fn free_port() -> String {
+    TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port().to_string()
+}
