@@ -1,12 +1,12 @@
 //! A block that waits for its place in the stream: the data of a subscription, or a gone batch (spec 06 §5.5, §8).
 
-use std::{collections::VecDeque, mem};
+use std::{collections::VecDeque, mem, sync::Arc};
 
 use bytes::Bytes;
 use change::{Lsn, RequestId, Snapshot, SubscriptionId};
 use protocol::wire::SatRpcRequest;
 
-use crate::{ClientUpdate, Millis, Output, Read, SnapshotId, StoredSubscription, context::Context, wire};
+use crate::{ClientUpdate, Delivery, Millis, Output, Read, SnapshotId, StoredSubscription, context::Context, wire};
 
 /// What a block brings.
 #[derive(Debug)]
@@ -86,6 +86,8 @@ pub(crate) struct Block {
     pub(crate) stored_by: Option<u64>,
     /// The stream stands right before a transaction that the snapshot does not see.
     pub(crate) at_its_place: bool,
+    /// Of a gone batch: transactions passed that its snapshot does not see.
+    pub(crate) raced: Vec<Arc<Delivery>>,
     /// Snapshots taken in vain.
     pub(crate) tries: u32,
 }
@@ -99,6 +101,7 @@ impl Block {
             not_before: now,
             stored_by: None,
             at_its_place: false,
+            raced: Vec::new(),
             tries: 0,
         }
     }
@@ -165,6 +168,7 @@ impl Block {
         let pause = if self.tries == 0 { 0 } else { 1 << self.tries.min(6) };
         self.tries = self.tries.saturating_add(1);
         self.at_its_place = false;
+        self.raced.clear();
         self.phase = Phase::Planned { retry_at: cx.now.mono_ms.saturating_add(pause) };
     }
 }
@@ -179,36 +183,32 @@ pub(crate) struct OpenBlock {
     begun: usize,
     /// For each read, the request it is for.
     requests: Vec<usize>,
+    /// Messages of our own that follow the snapshot's.
+    more: Vec<Bytes>,
     is_data: bool,
 }
 
 impl OpenBlock {
     /// Begins the block.
     pub(crate) fn begin(
-        subject: &Subject, snapshot: Option<SnapshotId>, requests_of_reads: Vec<usize>, at: Lsn, cx: &mut Context<'_>,
+        subject: &Subject,
+        snapshot: Option<SnapshotId>,
+        requests: Vec<usize>,
+        more: Vec<Bytes>,
+        at: Lsn,
+        cx: &mut Context<'_>,
     ) -> OpenBlock {
-        match subject {
+        let (is_data, waiting) = match subject {
             Subject::Data { id, requests } => {
                 cx.send(wire::subscription_data_begin(id, at));
-                OpenBlock {
-                    snapshot,
-                    waiting: requests.iter().cloned().collect(),
-                    begun: 0,
-                    requests: requests_of_reads,
-                    is_data: true,
-                }
+                (true, requests.iter().cloned().collect())
             }
             Subject::Gone { names, .. } => {
                 cx.send(wire::gone_begin(names, at));
-                OpenBlock {
-                    snapshot,
-                    waiting: VecDeque::new(),
-                    begun: 0,
-                    requests: requests_of_reads,
-                    is_data: false,
-                }
+                (false, VecDeque::new())
             }
-        }
+        };
+        OpenBlock { snapshot, waiting, begun: 0, requests, more, is_data }
     }
 
     /// The snapshot whose frames it takes.
@@ -228,6 +228,9 @@ impl OpenBlock {
 
     /// All frames were handed in.
     pub(crate) fn end(mut self, cx: &mut Context<'_>) {
+        for frame in mem::take(&mut self.more) {
+            cx.send(frame);
+        }
         if !self.is_data {
             cx.send(wire::gone_end());
             return;

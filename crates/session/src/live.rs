@@ -141,7 +141,7 @@ impl Live {
                 self.outbound = Some(outbound);
             }
             if let Some(outbound) = &mut self.outbound {
-                outbound.go_on(cx);
+                outbound.go_on(cx)?;
             }
             if !self.next_request(verifier, cx)? {
                 return Ok(());

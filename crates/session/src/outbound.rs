@@ -145,12 +145,12 @@ impl Outbound {
         Ok(())
     }
 
-    fn take_one(&mut self, delivery: &Delivery, client: &ClientId, cx: &mut Context<'_>) -> Flow<bool> {
+    fn take_one(&mut self, delivery: &Arc<Delivery>, client: &ClientId, cx: &mut Context<'_>) -> Flow<bool> {
         if self.schema.is_none() {
             self.learn(&delivery.schema, cx);
         }
         let transaction = &delivery.transaction;
-        if self.is_held() || self.stops_before(transaction, cx) {
+        if self.is_held() || self.stops_before(delivery, cx) {
             return Ok(false);
         }
         let own = transaction.origin.client() == Some(client);
@@ -180,16 +180,17 @@ impl Outbound {
     }
 
     /// Does everything that has become possible.
-    pub(crate) fn go_on(&mut self, cx: &mut Context<'_>) {
+    pub(crate) fn go_on(&mut self, cx: &mut Context<'_>) -> Flow {
         self.send_owed_migrations(cx);
         self.refuse_late(cx);
         loop {
             self.open_next(cx);
-            if !self.owed.queue.is_empty() || !self.begin_head(cx) {
+            if !self.owed.queue.is_empty() || !self.begin_head(cx)? {
                 break;
             }
         }
         self.beat(cx);
+        Ok(())
     }
 
     fn send_owed_migrations(&mut self, cx: &mut Context<'_>) {
@@ -299,6 +300,6 @@ impl Outbound {
 }
 
 /// A row of ours can't be encoded. Closing without a message lets the client come back (spec 02 §10.2).
-fn unencodable() -> Box<Ending> {
+pub(super) fn unencodable() -> Box<Ending> {
     Ending::quiet(CloseCode::InternalError, "Internal server error while sending data")
 }

@@ -6,17 +6,23 @@
 //! `subscribe` that waits for its reply or for the block whose turn it is: a session holds the stream for no other, so it
 //! can't wait for a connection of the pool that another of its own snapshots holds.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use change::{Lsn, Snapshot, SubscriptionId, Transaction};
+use change::{Lsn, Snapshot, SubscriptionId};
+use protocol::GoneEncoder;
 
 use crate::{
-    ClientUpdate, CloseCode, Millis, Now, Output, Read, ReadKind, SnapshotId,
+    ClientUpdate, CloseCode, Delivery, Millis, Now, Output, Read, ReadKind, SnapshotId,
     block::{Block, OpenBlock, Phase, Reads, Subject},
     context::{Context, Ending, Flow},
-    outbound::Outbound,
+    outbound::{Outbound, unencodable},
     subscription::{self, State},
     wire,
 };
+
+/// Transactions kept for a gone batch because its snapshot does not see them; with more, another snapshot is taken.
+const MAX_RACED: usize = 1_000;
 
 /// Snapshots that may fail for one block, once its request has been answered, before the connection is given up.
 const MAX_TRIES: u32 = 8;
@@ -170,14 +176,28 @@ impl Outbound {
 
     /// Whether a block's place is right before this transaction. A block behind the first whose place would be here has
     /// an older snapshot than the first: it takes another, so that the order is kept.
-    pub(super) fn stops_before(&mut self, transaction: &Transaction, cx: &mut Context<'_>) -> bool {
+    ///
+    /// The place of a gone batch is never before the position of its snapshot. A row that a transaction deleted which the
+    /// snapshot sees is not among its keys, so that the client must have got the deletion before; and the rows written by
+    /// transactions that it does not see are added to its keys.
+    pub(super) fn stops_before(&mut self, delivery: &Arc<Delivery>, cx: &mut Context<'_>) -> bool {
+        let transaction = &delivery.transaction;
         let mut stops = false;
         for (index, block) in self.blocks.iter_mut().enumerate() {
-            let Phase::Open { sees, lsn, .. } = &block.phase else { continue };
-            if sees.sees(transaction.xid) && transaction.lsn <= *lsn {
+            let Phase::Open { reads, sees, lsn, .. } = &block.phase else { continue };
+            let is_seen = sees.sees(transaction.xid);
+            if is_seen && transaction.lsn <= *lsn {
                 continue;
             }
-            if index == 0 {
+            let is_gone = matches!(block.subject, Subject::Gone { .. });
+            if is_gone && transaction.lsn <= *lsn && block.raced.len() < MAX_RACED {
+                let touched = |read: &Read| delivery.relations().binary_search(&read.table.id).is_ok();
+                if reads.reads.iter().any(touched) {
+                    block.raced.push(delivery.clone());
+                }
+            } else if is_gone && transaction.lsn <= *lsn {
+                block.start_over(cx);
+            } else if index == 0 {
                 block.at_its_place = true;
                 stops = true;
             } else if !stops {
@@ -188,36 +208,37 @@ impl Outbound {
     }
 
     /// Begins the first block if the stream has come to its place and nothing else is in the way; whether to look again.
-    pub(super) fn begin_head(&mut self, cx: &mut Context<'_>) -> bool {
+    pub(super) fn begin_head(&mut self, cx: &mut Context<'_>) -> Flow<bool> {
         if self.on_wire.is_some() {
-            return false;
+            return Ok(false);
         }
-        let Some(schema) = self.schema.clone() else { return false };
+        let Some(schema) = self.schema.clone() else { return Ok(false) };
         let cursor = self.cursor;
-        let Some(head) = self.blocks.front_mut() else { return false };
+        let Some(head) = self.blocks.front_mut() else { return Ok(false) };
         if !head.is_due(cursor) || !head.is_ready(cx) {
-            return false;
+            return Ok(false);
         }
         if let Phase::Open { reads, .. } = &head.phase
             && reads.reads.iter().any(|read| schema.table(read.table.id) != Some(&read.table))
         {
             // Its rows were read under another definition than the one that holds here.
             head.start_over(cx);
-            return true;
+            return Ok(true);
         }
-        let Some(block) = self.blocks.pop_front() else { return false };
+        let Some(block) = self.blocks.pop_front() else { return Ok(false) };
         self.announce(&schema, cx);
-        self.put_on_wire(block, cx);
-        true
+        self.put_on_wire(block, cx)?;
+        Ok(true)
     }
 
     /// Puts a block on the wire. From here on its shapes count, or no longer do.
-    fn put_on_wire(&mut self, block: Block, cx: &mut Context<'_>) {
-        let (snapshot, requests) = match block.phase {
-            Phase::Open { id, reads, .. } => (Some(id), reads.requests),
-            Phase::Planned { .. } | Phase::Opening { .. } | Phase::Bare => (None, Vec::new()),
+    fn put_on_wire(&mut self, block: Block, cx: &mut Context<'_>) -> Flow {
+        let (snapshot, reads) = match block.phase {
+            Phase::Open { id, reads, .. } => (Some(id), reads),
+            Phase::Planned { .. } | Phase::Opening { .. } | Phase::Bare => (None, Reads::default()),
         };
-        let on_wire = OpenBlock::begin(&block.subject, snapshot, requests, self.cursor, cx);
+        let more = self.raced_keys(&block.raced, &reads)?;
+        let on_wire = OpenBlock::begin(&block.subject, snapshot, reads.requests, more, self.cursor, cx);
         self.tell(self.cursor, cx);
         match block.subject {
             Subject::Data { id, .. } => self.subscriptions.activate(&id),
@@ -231,6 +252,26 @@ impl Outbound {
             Some(_) => self.on_wire = Some(Box::new(on_wire)),
             None => on_wire.end(cx),
         }
+        Ok(())
+    }
+
+    /// The keys of rows that the client has got from transactions that a gone batch's snapshot does not see, as messages.
+    fn raced_keys(&self, raced: &[Arc<Delivery>], reads: &Reads) -> Flow<Vec<Bytes>> {
+        let mut frames = Vec::new();
+        for read in &reads.reads {
+            let table = &read.table;
+            let mut encoder = GoneEncoder::new(table.clone());
+            for change in raced.iter().flat_map(|delivery| &delivery.transaction.changes) {
+                let Some(row) = change.row.after().filter(|row| change.relation == table.id && self.subscriptions.see(table, row))
+                else {
+                    continue;
+                };
+                let key = table.primary_key.iter().filter_map(|column| row.get(*column));
+                frames.extend(encoder.push(key).map_err(|_| unencodable())?);
+            }
+            frames.extend(encoder.finish());
+        }
+        Ok(frames)
     }
 
     /// A frame of the block on the wire.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use change::{RelationId, SubscriptionId, UserId};
+use change::{RelationId, Row, SubscriptionId, UserId};
 use protocol::{
     SubsError, SubsErrorCode,
     wire::{SatRpcRequest, SatSubsReq},
@@ -90,6 +90,11 @@ impl Subscriptions {
     /// Their tables, sorted.
     pub(crate) fn tables(&self) -> Arc<[RelationId]> {
         self.set.relations().into()
+    }
+
+    /// Whether the client has this row of a table, if it exists.
+    pub(crate) fn see(&self, table: &Table, row: &Row) -> bool {
+        self.set.sees(table, row)
     }
 
     /// Whose rows are to be read from a table that tells users apart.

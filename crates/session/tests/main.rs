@@ -7,6 +7,7 @@ mod client;
 mod garbage;
 mod harness;
 mod resuming;
+mod simulator;
 mod streaming;
 mod subscribing;
 mod tables;

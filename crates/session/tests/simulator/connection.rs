@@ -1,0 +1,257 @@
+//! What a driver does for a session, in any order that it may be done in.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use change::{ClientLsn, ClientTransaction, Snapshot, Tag, Tags};
+use protocol::{GoneEncoder, InsertEncoder};
+use session::{
+    Admission, ClientUpdate, Input, Now, Output, Read, ReadKind, Session, SnapshotId, StoredClient, WriteOutcome,
+};
+
+use super::{postgres::Postgres, random::Random, router::Router};
+
+pub struct Connection {
+    pub session: Session,
+    pub to_server: VecDeque<Bytes>,
+    pub to_client: VecDeque<Bytes>,
+    /// The server has closed; what is on its way still arrives.
+    pub closed: Option<&'static str>,
+    client: String,
+    tasks: Vec<Task>,
+    /// Changes of what is stored, in order.
+    stores: VecDeque<(u64, Vec<ClientUpdate>)>,
+    snapshots: Vec<(SnapshotId, Vec<Read>, Option<VecDeque<Part>>)>,
+}
+
+/// Something asked for and not yet answered. Each may be answered before or after any other.
+enum Task {
+    Admit,
+    Load,
+    WalEnd,
+    Open(SnapshotId),
+    Write(ClientTransaction),
+}
+
+type Part = Option<(usize, Bytes)>;
+
+impl Connection {
+    pub fn new(session: Session, client: &str) -> Connection {
+        Connection {
+            session,
+            to_server: VecDeque::new(),
+            to_client: VecDeque::new(),
+            closed: None,
+            client: client.to_owned(),
+            tasks: Vec::new(),
+            stores: VecDeque::new(),
+            snapshots: Vec::new(),
+        }
+    }
+
+    pub fn hand(&mut self, input: Input, now: Now) {
+        if self.closed.is_some() {
+            return;
+        }
+        let mut outputs = Vec::new();
+        self.session.handle(input, now, &mut outputs);
+        for output in outputs {
+            assert!(self.closed.is_none(), "nothing follows a close");
+            match output {
+                Output::Send(message) => self.to_client.push_back(message),
+                Output::SendAll(messages) => self.to_client.extend(messages.iter().cloned()),
+                Output::Close { reason, .. } => self.closed = Some(reason),
+                Output::Admit { .. } => self.tasks.push(Task::Admit),
+                Output::LoadClient => self.tasks.push(Task::Load),
+                Output::QueryWalEnd => self.tasks.push(Task::WalEnd),
+                Output::Store { number, updates } => self.stores.push_back((number, updates)),
+                Output::OpenSnapshot { id, reads } => {
+                    self.snapshots.push((id, reads, None));
+                    self.tasks.push(Task::Open(id));
+                }
+                Output::DropSnapshot { id } => self.snapshots.retain(|(open, ..)| *open != id),
+                Output::Write(transaction) => self.tasks.push(Task::Write(transaction)),
+                // The peer is alive: clients answer pings by themselves.
+                Output::Ping => {}
+                Output::ReadSnapshot { .. }
+                | Output::Flush
+                | Output::Reach(_)
+                | Output::Watch(_)
+                | Output::Refused { .. }
+                | Output::WriteRejected { .. } => {}
+            }
+        }
+    }
+
+    /// Answers something that is under way, or hands something in that is wanted. Whether there was anything.
+    pub fn work(
+        &mut self, postgres: &mut Postgres, router: &Router, stored: &mut StoredClient, now: Now, random: &mut Random,
+    ) -> bool {
+        let first = random.below(5);
+        for turn in 0..5 {
+            let done = match (first + turn) % 5 {
+                0 => self.read_message(now),
+                1 => self.feed(router, now, random),
+                2 => self.store(stored, now),
+                3 => self.answer(postgres, stored, now, random),
+                _ => self.snapshot_part(now, random),
+            };
+            if done {
+                return true;
+            }
+        }
+        if self.session.next_deadline().is_some_and(|at| at <= now.mono_ms) {
+            self.hand(Input::Tick, now);
+            return true;
+        }
+        false
+    }
+
+    fn read_message(&mut self, now: Now) -> bool {
+        if !self.session.accepts_messages() {
+            return false;
+        }
+        let Some(message) = self.to_server.pop_front() else { return false };
+        self.hand(Input::Message(message), now);
+        true
+    }
+
+    fn feed(&mut self, router: &Router, now: Now, random: &mut Random) -> bool {
+        use session::World as _;
+        let Some(cursor) = self.session.cursor().filter(|cursor| *cursor < router.position()) else { return false };
+        match router.read(cursor, 1 + random.below(5)) {
+            Some((deliveries, reached)) => self.hand(Input::Stream { deliveries, reached }, now),
+            None => self.hand(Input::StreamLost, now),
+        }
+        true
+    }
+
+    /// Makes the oldest store durable.
+    pub fn store(&mut self, stored: &mut StoredClient, now: Now) -> bool {
+        let Some((number, updates)) = self.stores.pop_front() else { return false };
+        for update in updates {
+            apply(stored, update);
+        }
+        self.hand(Input::Stored(number), now);
+        true
+    }
+
+    fn answer(&mut self, postgres: &mut Postgres, stored: &StoredClient, now: Now, random: &mut Random) -> bool {
+        if self.tasks.is_empty() {
+            return false;
+        }
+        let at = random.below(self.tasks.len());
+        let input = match self.tasks.swap_remove(at) {
+            Task::Admit => {
+                let position = postgres.acknowledged.get(&self.client).copied();
+                let lsn = |n: u64| ClientLsn::new(Bytes::copy_from_slice(&(n as u32).to_be_bytes())).unwrap();
+                Input::Admission(Admission::Admitted { acknowledged: position.map(lsn) })
+            }
+            Task::Load => {
+                assert!(self.stores.is_empty(), "what is stored is read when all changes are durable");
+                Input::Client(Ok(stored.clone()))
+            }
+            Task::WalEnd => Input::WalEnd(Ok(postgres.end())),
+            Task::Open(id) => {
+                let Some((_, reads, parts)) = self.snapshots.iter_mut().find(|(open, ..)| *open == id) else { return true };
+                if random.one_in(12) {
+                    self.snapshots.retain(|(open, ..)| *open != id);
+                    Input::SnapshotFailed { id }
+                } else {
+                    let snapshot = postgres.snapshot();
+                    *parts = Some(query(postgres, reads, &snapshot));
+                    Input::SnapshotOpened { id, snapshot, lsn: postgres.end() }
+                }
+            }
+            Task::Write(transaction) => {
+                if !postgres.apply(&transaction, random) {
+                    self.tasks.push(Task::Write(transaction));
+                    return false;
+                }
+                Input::Written(WriteOutcome::Done)
+            }
+        };
+        self.hand(input, now);
+        true
+    }
+
+    fn snapshot_part(&mut self, now: Now, random: &mut Random) -> bool {
+        let Some(id) = self.session.wants_snapshot_frames() else { return false };
+        let at = self.snapshots.iter().position(|(open, ..)| *open == id).expect("it is open");
+        if random.one_in(200) {
+            self.snapshots.remove(at);
+            self.hand(Input::SnapshotFailed { id }, now);
+            return true;
+        }
+        let part = self.snapshots[at].2.as_mut().expect("it was read").pop_front().expect("it has not ended");
+        match part {
+            Some((read, frame)) => self.hand(Input::SnapshotFrame { id, read, frame }, now),
+            None => {
+                self.snapshots.remove(at);
+                self.hand(Input::SnapshotDone { id }, now);
+            }
+        }
+        true
+    }
+
+    /// The socket is gone. What was under way for the client may still be done, or not.
+    pub fn abandon(mut self, postgres: &mut Postgres, stored: &mut StoredClient, random: &mut Random) {
+        while !random.one_in(4) {
+            let Some((_, updates)) = self.stores.pop_front() else { break };
+            updates.into_iter().for_each(|update| apply(stored, update));
+        }
+        for task in self.tasks {
+            if let Task::Write(transaction) = task
+                && random.one_in(2)
+            {
+                postgres.apply(&transaction, random);
+            }
+        }
+    }
+}
+
+/// All parts of a snapshot: its frames, then its end.
+fn query(postgres: &Postgres, reads: &[Read], snapshot: &Snapshot) -> VecDeque<Part> {
+    let mut parts = VecDeque::new();
+    for (index, read) in reads.iter().enumerate() {
+        let rows = postgres.read(read, snapshot);
+        let last = match read.kind {
+            ReadKind::Rows => {
+                let mut encoder = InsertEncoder::new(read.table.clone());
+                let tags: Tags = [Tag::EPOCH].into_iter().collect();
+                for row in &rows {
+                    encoder.push(row.iter().map(|value| value.as_deref().map(str::as_bytes)), &tags).unwrap();
+                }
+                encoder.finish()
+            }
+            ReadKind::Keys => {
+                let mut encoder = GoneEncoder::new(read.table.clone());
+                for row in &rows {
+                    encoder.push([row[0].as_deref().unwrap().as_bytes()]).unwrap();
+                }
+                encoder.finish()
+            }
+        };
+        parts.extend(last.map(|frame| Some((index, frame))));
+    }
+    parts.push_back(None);
+    parts
+}
+
+fn apply(stored: &mut StoredClient, update: ClientUpdate) {
+    match update {
+        ClientUpdate::Clear => *stored = StoredClient::default(),
+        ClientUpdate::MigrationsSent(pending) => stored.pending_migrations = Some(pending),
+        ClientUpdate::MigrationsSeen => stored.pending_migrations = None,
+        ClientUpdate::Subscribed(subscription) => {
+            stored.subscriptions.retain(|known| known.id != subscription.id);
+            stored.subscriptions.push(subscription);
+        }
+        ClientUpdate::Gone(ids, lsn) => {
+            for known in stored.subscriptions.iter_mut().filter(|known| ids.contains(&known.id)) {
+                known.gone_at = Some(lsn);
+            }
+        }
+        ClientUpdate::Forget(ids) => stored.subscriptions.retain(|known| !ids.contains(&known.id)),
+    }
+}

@@ -1,0 +1,258 @@
+//! A database in memory: transactions that overlap, commits that reach the log before queries see them, snapshots.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use change::{Change, ClientOp, ClientOpKind, ClientTransaction, Lsn, Origin, RelationId, Row, RowChange, Snapshot, Transaction, Xid};
+use schema::{Migration, Schema, Table};
+use session::{Delivery, Read, ReadKind};
+
+use super::random::Random;
+use crate::tables::{self, ITEMS, NOTES, OWNED};
+
+type Key = (RelationId, String);
+type Values = Vec<Option<String>>;
+
+/// One committed transaction.
+pub struct Record {
+    pub delivery: Arc<Delivery>,
+    /// Rows after it; `None` for those it deleted.
+    effects: Vec<(Key, Option<Values>)>,
+}
+
+pub struct Postgres {
+    pub log: Vec<Record>,
+    pub schema: Arc<Schema>,
+    pub migrations: Vec<Arc<Migration>>,
+    /// The last transaction of each client.
+    pub acknowledged: HashMap<String, u64>,
+    rows: BTreeMap<Key, Values>,
+    /// Begun, not committed.
+    running: Vec<u64>,
+    /// Committed, not yet visible to queries, with the rows they hold locked.
+    unseen: Vec<(u64, Vec<Key>)>,
+    next_xid: u64,
+    newest_seen: u64,
+    end: u64,
+}
+
+pub const TABLES: [RelationId; 3] = [ITEMS, NOTES, OWNED];
+
+impl Postgres {
+    pub fn new() -> Postgres {
+        Postgres {
+            log: Vec::new(),
+            schema: tables::schema(),
+            migrations: Vec::new(),
+            acknowledged: HashMap::new(),
+            rows: BTreeMap::new(),
+            running: Vec::new(),
+            unseen: Vec::new(),
+            next_xid: 1_000,
+            newest_seen: 999,
+            end: 10_000,
+        }
+    }
+
+    /// `pg_current_wal_insert_lsn()`.
+    pub fn end(&self) -> Lsn {
+        Lsn(self.end)
+    }
+
+    /// All rows that a user sees of a table now.
+    pub fn visible(&self, table: RelationId, user: &str) -> BTreeMap<String, BTreeMap<String, String>> {
+        let definition = self.schema.table(table).unwrap();
+        self.rows
+            .iter()
+            .filter(|((relation, _), values)| *relation == table && owned_by(definition, values, user))
+            .map(|((_, key), values)| (key.clone(), named(definition, values)))
+            .collect()
+    }
+
+    /// A transaction begins, to be committed by a later one of these calls.
+    pub fn begin(&mut self) {
+        if self.running.len() < 4 {
+            self.running.push(self.next_xid);
+            self.next_xid += 1;
+        }
+    }
+
+    /// One of the running transactions changes some rows and commits. It is in the log from now on, visible a little later.
+    pub fn commit_some(&mut self, random: &mut Random) {
+        self.begin();
+        let at = random.below(self.running.len());
+        let mut writes = Vec::new();
+        for _ in 0..=random.below(3) {
+            let table = TABLES[random.below(3)];
+            let key = random.below(6).to_string();
+            let content = random.below(1_000).to_string();
+            let values = match table {
+                OWNED => {
+                    let owner = [Some("u0"), Some("u1"), Some("u2"), None][random.below(4)];
+                    vec![Some(key.clone()), owner.map(str::to_owned), Some(content)]
+                }
+                _ => vec![Some(key.clone()), Some(content)],
+            };
+            if !writes.iter().any(|(written, _)| *written == (table, key.clone())) {
+                writes.push(((table, key), (!random.one_in(4)).then_some(values)));
+            }
+        }
+        if writes.iter().any(|(key, _)| self.is_locked(key)) {
+            return;
+        }
+        let xid = self.running.swap_remove(at);
+        self.commit(xid, Origin::Postgres, 1_700_000_000_000 + self.end, writes, None, random);
+    }
+
+    /// A transaction adds a column to a table. Nobody else is under way meanwhile.
+    pub fn migrate(&mut self, random: &mut Random) {
+        if !self.unseen.is_empty() || self.migrations.len() >= 4 {
+            return;
+        }
+        let (migration, schema) = tables::migration(self.migrations.len() + 1, &self.schema);
+        let xid = self.next_xid;
+        self.next_xid += 1;
+        let migration = Arc::new(Migration { xid: Xid(xid), ..Migration::clone(&migration) });
+        self.schema = schema;
+        self.migrations.push(migration.clone());
+        self.commit(xid, Origin::Postgres, 1_700_000_000_000 + self.end, Vec::new(), Some(migration), random);
+        // It holds the table until it is visible.
+        self.unseen.last_mut().unwrap().1.extend((0..6).map(|key| (ITEMS, key.to_string())));
+    }
+
+    /// Applies a client's transaction; false while a row it needs is locked.
+    pub fn apply(&mut self, transaction: &ClientTransaction, random: &mut Random) -> bool {
+        let acknowledged = self.acknowledged.entry(transaction.client.to_string()).or_default();
+        if transaction.lsn.position() <= *acknowledged {
+            return true;
+        }
+        let write = |op: &ClientOp| {
+            let text = |index: usize| {
+                op.values.get(index).and_then(|f| f.value()).map(|v| String::from_utf8(v.to_vec()).unwrap())
+            };
+            let values = (0..op.values.len()).map(text).collect();
+            let key = (op.relation, text(0).unwrap());
+            (key, (op.kind != ClientOpKind::Delete).then_some(values))
+        };
+        let writes: Vec<(Key, Option<Values>)> = transaction.ops.iter().map(write).collect();
+        if writes.iter().any(|(key, _)| self.is_locked(key)) {
+            return false;
+        }
+        self.acknowledged.insert(transaction.client.to_string(), transaction.lsn.position());
+        let xid = self.next_xid;
+        self.next_xid += 1;
+        let origin = Origin::Client(transaction.client.clone());
+        self.commit(xid, origin, transaction.timestamp_ms, writes, None, random);
+        true
+    }
+
+    fn is_locked(&self, key: &Key) -> bool {
+        self.unseen.iter().any(|(_, locked)| locked.contains(key))
+    }
+
+    fn commit(
+        &mut self, xid: u64, origin: Origin, commit_ms: u64, writes: Vec<(Key, Option<Values>)>,
+        migration: Option<Arc<Migration>>, random: &mut Random,
+    ) {
+        let mut changes = Vec::new();
+        let mut effects = Vec::new();
+        for (key, values) in writes {
+            let table = self.schema.table(key.0).unwrap();
+            let values = values.map(|values| fit(table, values));
+            let old = self.rows.get(&key).map(|values| row(&fit(table, values.clone())));
+            let tags = tables::tags(commit_ms as i64);
+            let change = match (old, &values) {
+                (None, None) => continue,
+                (None, Some(new)) => RowChange::Insert { new: row(new), tags },
+                (Some(old), Some(new)) => RowChange::Update { old, new: row(new), tags },
+                (Some(old), None) => RowChange::Delete { old },
+            };
+            changes.push(Change { relation: key.0, row: change });
+            match &values {
+                Some(values) => drop(self.rows.insert(key.clone(), values.clone())),
+                None => drop(self.rows.remove(&key)),
+            }
+            effects.push((key, values));
+        }
+        self.end += 8 + random.below(100) as u64;
+        let transaction = Transaction { lsn: Lsn(self.end), xid: Xid(xid), commit_ms, origin, changes };
+        let delivery = Arc::new(Delivery::new(transaction, self.schema.clone(), migration));
+        self.unseen.push((xid, effects.iter().map(|(key, _)| key.clone()).collect()));
+        self.log.push(Record { delivery, effects });
+        if random.one_in(3) {
+            // Others write to the log, too.
+            self.end += random.below(100) as u64;
+        }
+    }
+
+    /// One of the committed transactions becomes visible; whether there was one.
+    pub fn show_one(&mut self, random: &mut Random) -> bool {
+        if self.unseen.is_empty() {
+            return false;
+        }
+        let at = random.below(self.unseen.len());
+        let (xid, _) = self.unseen.swap_remove(at);
+        self.newest_seen = self.newest_seen.max(xid);
+        true
+    }
+
+    /// What `pg_current_snapshot()` says now.
+    pub fn snapshot(&self) -> Snapshot {
+        let xmax = self.newest_seen + 1;
+        let mut in_progress: Vec<Xid> = self
+            .running
+            .iter()
+            .chain(self.unseen.iter().map(|(xid, _)| xid))
+            .filter(|xid| **xid < xmax)
+            .map(|xid| Xid(*xid))
+            .collect();
+        in_progress.sort_unstable();
+        Snapshot { xmin: in_progress.first().copied().unwrap_or(Xid(xmax)), xmax: Xid(xmax), in_progress }
+    }
+
+    /// What a query in a snapshot returns.
+    pub fn read(&self, read: &Read, snapshot: &Snapshot) -> Vec<Values> {
+        let mut rows: BTreeMap<&Key, &Values> = BTreeMap::new();
+        for record in self.log.iter().filter(|record| snapshot.sees(record.delivery.transaction.xid)) {
+            for (key, values) in record.effects.iter().filter(|(key, _)| key.0 == read.table.id) {
+                match values {
+                    Some(values) => drop(rows.insert(key, values)),
+                    None => drop(rows.remove(key)),
+                }
+            }
+        }
+        let mine = |values: &&Values| {
+            read.owner.as_ref().is_none_or(|owner| owned_by(&read.table, values, owner.as_str()))
+        };
+        let cut = |values: &Values| match read.kind {
+            ReadKind::Rows => fit(&read.table, values.clone()),
+            ReadKind::Keys => vec![values[0].clone()],
+        };
+        rows.into_values().filter(mine).map(cut).collect()
+    }
+}
+
+/// As many values as the table has columns.
+fn fit(table: &Table, mut values: Values) -> Values {
+    values.resize(table.columns.len(), None);
+    values
+}
+
+fn owned_by(table: &Table, values: &Values, user: &str) -> bool {
+    match table.owner_column() {
+        None => true,
+        Some(column) => values[column].as_deref().is_none_or(|owner| owner.is_empty() || owner == user),
+    }
+}
+
+/// Values that are not NULL, by name.
+fn named(table: &Table, values: &Values) -> BTreeMap<String, String> {
+    let columns = table.columns.iter().zip(values);
+    columns.filter_map(|(column, value)| Some((column.name.clone(), value.clone()?))).collect()
+}
+
+fn row(values: &Values) -> Row {
+    values.iter().map(|value| value.as_deref().map(str::as_bytes)).collect()
+}

@@ -1,0 +1,98 @@
+//! The stream as sessions see it: some way behind the database's log, with a bounded history.
+
+use std::sync::Arc;
+
+use change::{Lsn, Xid};
+use parking_lot::Mutex;
+use schema::{Migration, Schema};
+use session::{Delivery, World};
+
+use super::{postgres::Postgres, random::Random};
+
+pub struct Router(Mutex<State>);
+
+struct State {
+    passed: Vec<Arc<Delivery>>,
+    position: Lsn,
+    start: Lsn,
+    schema: Arc<Schema>,
+    migrations: Arc<Vec<Arc<Migration>>>,
+}
+
+impl Router {
+    pub fn new(postgres: &Postgres) -> Arc<Router> {
+        Arc::new(Router(Mutex::new(State {
+            passed: Vec::new(),
+            position: postgres.end(),
+            start: postgres.end(),
+            schema: postgres.schema.clone(),
+            migrations: Arc::default(),
+        })))
+    }
+
+    /// Hands on some of what is in the log; whether that was anything.
+    pub fn advance(&self, postgres: &Postgres, random: &mut Random) -> bool {
+        let mut state = self.0.lock();
+        let before = state.position;
+        for _ in 0..=random.below(3) {
+            match postgres.log.get(state.passed.len()) {
+                Some(record) => {
+                    let delivery = record.delivery.clone();
+                    if let Some(migration) = &delivery.migration {
+                        state.schema = delivery.schema.clone();
+                        Arc::make_mut(&mut state.migrations).push(migration.clone());
+                    }
+                    state.position = delivery.transaction.lsn;
+                    state.passed.push(delivery);
+                }
+                None => state.position = postgres.end(),
+            }
+        }
+        state.position > before
+    }
+
+    /// History is cut somewhere behind the position.
+    pub fn trim(&self, random: &mut Random) {
+        let mut state = self.0.lock();
+        let lag = random.below(400) as u64;
+        state.start = state.start.max(Lsn(state.position.0.saturating_sub(lag)));
+    }
+
+    /// Up to `max` transactions after the cursor and how far there are no others; `None` if the cursor is too old.
+    pub fn read(&self, cursor: Lsn, max: usize) -> Option<(Vec<Arc<Delivery>>, Lsn)> {
+        let state = self.0.lock();
+        if cursor < state.start {
+            return None;
+        }
+        let from = state.passed.partition_point(|delivery| delivery.transaction.lsn <= cursor);
+        let taken: Vec<_> = state.passed[from..].iter().take(max).cloned().collect();
+        let reached = match taken.last() {
+            Some(last) if from + taken.len() < state.passed.len() => last.transaction.lsn,
+            _ => state.position,
+        };
+        Some((taken, reached))
+    }
+}
+
+impl World for Router {
+    fn schema(&self) -> Arc<Schema> {
+        self.0.lock().schema.clone()
+    }
+
+    fn migrations(&self) -> Arc<Vec<Arc<Migration>>> {
+        self.0.lock().migrations.clone()
+    }
+
+    fn position(&self) -> Lsn {
+        self.0.lock().position
+    }
+
+    fn history_start(&self) -> Lsn {
+        self.0.lock().start
+    }
+
+    fn recently_passed(&self, xid: Xid) -> Option<Lsn> {
+        let state = self.0.lock();
+        state.passed.iter().rev().find(|delivery| delivery.transaction.xid == xid).map(|d| d.transaction.lsn)
+    }
+}
