@@ -110,7 +110,9 @@ impl Connector {
             };
             self.app.readiness.enter(Phase::Initialization);
             if let Failure::Gap = failure {
-                tracing::warn!("the stream can't be continued without a gap: clients are disconnected and begin anew");
+                tracing::warn!(
+                    "the stream can't be continued without a gap: clients are disconnected and begin anew"
+                );
                 self.begin_anew();
                 following = None;
                 continue;
@@ -155,6 +157,12 @@ impl Connector {
         let control = following.stream.control();
         control.reach(target);
         loop {
+            // Looked at before the first event: an idle database may have none for a long while.
+            if !self.app.readiness.is_ready() && hub.stream.position() >= target {
+                self.app.readiness.enter(Phase::Ready);
+                recovery.succeeded();
+                tracing::info!("Successfully initialized Postgres connector \"postgres_1\".");
+            }
             for event in following.stream.next_batch().await? {
                 match event {
                     Event::Commit(committed) => {
@@ -164,11 +172,6 @@ impl Connector {
                 }
             }
             control.confirm(hub.stream.start());
-            if !self.app.readiness.is_ready() && hub.stream.position() >= target {
-                self.app.readiness.enter(Phase::Ready);
-                recovery.succeeded();
-                tracing::info!("Successfully initialized Postgres connector \"postgres_1\".");
-            }
         }
     }
 
@@ -194,10 +197,10 @@ impl Connector {
                 tracing::warn!(table, "a synced table has been dropped while nobody looked");
             }
             let position = database_position(&client).await?;
-            let steps = catalogue.steps.into_iter().map(|step| Step {
-                migration: step.migration,
-                schema: Arc::new(step.schema),
-            });
+            let steps = catalogue
+                .steps
+                .into_iter()
+                .map(|step| Step { migration: step.migration, schema: Arc::new(step.schema) });
             let history = History { steps: steps.collect(), loaded_at: position };
             let publication = Publication { config: self.config.clone(), name: PUBLICATION.to_owned() };
             let stream = replication::Stream::new(publication, history.clone(), None);

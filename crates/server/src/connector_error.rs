@@ -72,7 +72,9 @@ impl Recovery {
         }
         let unreachable = matches!(
             failure,
-            Failure::Connect(ConnectError::Unreachable { .. } | ConnectError::Resolve { .. } | ConnectError::Lost { .. })
+            Failure::Connect(
+                ConnectError::Unreachable { .. } | ConnectError::Resolve { .. } | ConnectError::Lost { .. }
+            )
         );
         let busy = matches!(failure, Failure::Stream(error) if error.is_slot_busy());
         let first_loss = self.succeeded_once && self.failures == 0;
@@ -89,7 +91,7 @@ impl Recovery {
             failure.to_string()
         };
         // A server that is away for an hour is worth one line, not a thousand.
-        if self.last == text && self.failures % 30 != 0 {
+        if self.last == text && !self.failures.is_multiple_of(30) {
             tracing::debug!("still no connection to Postgres: {text}");
         } else {
             tracing::warn!("Failed to initialize Postgres state: {text}. Trying again");
@@ -125,7 +127,8 @@ impl Recovery {
                 "CONFIGURATION ERROR",
                 vec![
                     format!("Failed to establish replication connection to Postgres:\n{error}"),
-                    "The connection goes through a pooler. Use the direct connection string of the database.".to_owned(),
+                    "The connection goes through a pooler. Use the direct connection string of the database."
+                        .to_owned(),
                 ],
             )),
             _ => None,
@@ -160,9 +163,13 @@ mod tests {
         let faults = vec![PreflightFault::WalLevel { found: "replica".to_owned() }];
         let banner = recovery.after(&Failure::Preflight(faults)).unwrap_err().to_string();
         assert!(banner.contains("not configured with wal_level=logical"), "{banner}");
-        let unresolved = || Failure::Connect(ConnectError::Resolve { host: "db".to_owned(), reason: "no".to_owned() });
+        let unresolved =
+            || Failure::Connect(ConnectError::Resolve { host: "db".to_owned(), reason: "no".to_owned() });
         assert!(recovery.after(&unresolved()).is_err());
         recovery.succeeded();
-        assert!(recovery.after(&unresolved()).is_ok(), "a name server that is away for a moment ends nothing");
+        assert!(
+            recovery.after(&unresolved()).is_ok(),
+            "a name server that is away for a moment ends nothing"
+        );
     }
 }

@@ -79,7 +79,7 @@ impl Positions {
     }
 }
 
-fn unavailable(error: StoreError) -> Unavailable {
+fn unavailable(error: &StoreError) -> Unavailable {
     tracing::debug!(%error, "what is stored about a client can't be read or changed");
     Unavailable
 }
@@ -88,7 +88,7 @@ impl Backend for Database {
     fn bind(&self, client: ClientId, user: UserId) -> Pending<Result<Binding, Unavailable>> {
         let clients = self.clients.clone();
         Box::pin(async move {
-            let admitted = clients.admit(&client, &user).await.map_err(unavailable)?;
+            let admitted = clients.admit(&client, &user).await.map_err(|error| unavailable(&error))?;
             Ok(if admitted.user == user {
                 Binding::Own { acknowledged: admitted.acknowledged }
             } else {
@@ -99,14 +99,16 @@ impl Backend for Database {
 
     fn load(&self, client: ClientId) -> Pending<Result<StoredClient, Unavailable>> {
         let clients = self.clients.clone();
-        Box::pin(async move { clients.load(&client).await.map(records::loaded).map_err(unavailable) })
+        Box::pin(async move {
+            clients.load(&client).await.map(records::loaded).map_err(|error| unavailable(&error))
+        })
     }
 
     fn store(&self, client: ClientId, updates: Vec<ClientUpdate>) -> Pending<Result<(), Unavailable>> {
         let clients = self.clients.clone();
         Box::pin(async move {
             let updates: Vec<_> = updates.into_iter().map(records::update).collect();
-            clients.apply(&client, &updates).await.map_err(unavailable)
+            clients.apply(&client, &updates).await.map_err(|error| unavailable(&error))
         })
     }
 

@@ -36,9 +36,9 @@ impl Service {
     /// The banner to show if the port can't be had.
     pub async fn start(config: Config) -> Result<Service, Banner> {
         announce(&config);
-        let sockets =
-            http::bind(config.listen).map_err(|error| Banner::port(config.listen.port, &error))?;
-        let addresses: Vec<SocketAddr> = sockets.iter().filter_map(|socket| socket.local_addr().ok()).collect();
+        let sockets = http::bind(config.listen).map_err(|error| Banner::port(config.listen.port, &error))?;
+        let addresses: Vec<SocketAddr> =
+            sockets.iter().filter_map(|socket| socket.local_addr().ok()).collect();
         let shutdown_timeout = config.shutdown_timeout;
         let about = About {
             version: env!("CARGO_PKG_VERSION"),
@@ -77,7 +77,10 @@ impl Service {
         match (&mut self.connector).await {
             Ok(Some(banner)) => banner,
             Ok(None) => std::future::pending().await,
-            Err(_) => Banner::new("INITIALISATION ERROR", vec!["The task that follows Postgres has ended.".to_owned()]),
+            Err(_) => Banner::new(
+                "INITIALISATION ERROR",
+                vec!["The task that follows Postgres has ended.".to_owned()],
+            ),
         }
     }
 

@@ -47,7 +47,8 @@ impl Watchers {
     pub fn watch(&self, id: ConnectionId, tables: &Arc<[RelationId]>) {
         let mut index = self.0.lock();
         let Some(watcher) = index.all.get_mut(&id) else { return };
-        let (before, mailbox) = (std::mem::replace(&mut watcher.tables, tables.clone()), watcher.mailbox.clone());
+        let (before, mailbox) =
+            (std::mem::replace(&mut watcher.tables, tables.clone()), watcher.mailbox.clone());
         index.forget_tables(id, &before);
         for table in tables.iter() {
             index.tables.entry(*table).or_default().insert(id, mailbox.clone());

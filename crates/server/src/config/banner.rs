@@ -25,10 +25,12 @@ impl Banner {
     /// All faults of the configuration at once.
     #[must_use]
     pub fn configuration(faults: &[String]) -> Banner {
-        let opening = "The following required configuration options have invalid or missing values:".to_owned();
+        let opening =
+            "The following required configuration options have invalid or missing values:".to_owned();
         let items = faults.iter().map(|fault| format!("  * {}", fault.replace('\n', "\n    ")));
-        let closing =
-            format!("Please review the official configuration reference at\n{REFERENCE}\nand double-check your values.");
+        let closing = format!(
+            "Please review the official configuration reference at\n{REFERENCE}\nand double-check your values."
+        );
         Banner::new(
             "CONFIGURATION ERROR",
             std::iter::once(opening).chain(items).chain(std::iter::once(closing)).collect(),
@@ -39,11 +41,13 @@ impl Banner {
     #[must_use]
     pub fn port(port: u16, error: &std::io::Error) -> Banner {
         let reason = if error.kind() == std::io::ErrorKind::AddrInUse {
-            "Another instance of Electric or a different application is already listening on the same port.".to_owned()
+            "Another instance of Electric or a different application is already listening on the same port."
+                .to_owned()
         } else {
             format!("The system says: {error}.")
         };
-        let what = format!("Failed to open a socket to listen for HTTP/WebSocket connections on port {port}.");
+        let what =
+            format!("Failed to open a socket to listen for HTTP/WebSocket connections on port {port}.");
         Banner::new("INITIALISATION ERROR", vec![what, reason])
     }
 
@@ -84,8 +88,10 @@ mod tests {
 
     #[test]
     fn looks_as_it_always_did() {
-        let banner =
-            Banner::configuration(&["DATABASE_URL not set".to_owned(), "AUTH_JWT_KEY not set\nand more".to_owned()]);
+        let banner = Banner::configuration(&[
+            "DATABASE_URL not set".to_owned(),
+            "AUTH_JWT_KEY not set\nand more".to_owned(),
+        ]);
         let expected = format!(
             "▓ ┌───────────────────────┐
 ▓ │  CONFIGURATION ERROR  │

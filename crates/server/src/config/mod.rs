@@ -135,8 +135,7 @@ impl Config {
                 .map_or(256 << 20, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
             span: source.read(s::ELECTRIC_RESUMABLE_WAL_WINDOW, parse::size).unwrap_or(2 << 30),
         };
-        let instance_id =
-            source.text(s::ELECTRIC_INSTANCE_ID).unwrap_or_else(|| Uuid::new_v4().to_string());
+        let instance_id = source.text(s::ELECTRIC_INSTANCE_ID).unwrap_or_else(|| Uuid::new_v4().to_string());
         let shutdown_timeout =
             source.read(s::TIELINE_SHUTDOWN_TIMEOUT, parse::duration).unwrap_or(Duration::from_secs(5));
         note_unused(&mut source);
@@ -161,7 +160,6 @@ impl Config {
     ///
     /// # Errors
     /// As [`Config::from_lookup`].
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
     pub fn from_environment() -> Result<Config, Banner> {
         Config::from_lookup(&|name| std::env::var_os(name))
     }
@@ -257,7 +255,8 @@ fn read_listen(source: &mut Source<'_>, insecure: bool) -> Listen {
 }
 
 fn read_client_limits(source: &mut Source<'_>) -> ClientLimits {
-    let mut number = |setting, range, default: u64| source.read(setting, |v| parse::integer(v, range)).unwrap_or(default);
+    let mut number =
+        |setting, range, default: u64| source.read(setting, |v| parse::integer(v, range)).unwrap_or(default);
     let unauthenticated = number(s::MAX_UNAUTHENTICATED, 1..=1_000_000, 1000) as usize;
     let failure_burst = number(s::AUTH_FAILURE_BURST, 1..=1_000_000, 300) as u32;
     let failure_rate = number(s::AUTH_FAILURE_RATE, 1..=1_000_000, 20) as u32;
@@ -280,16 +279,15 @@ fn read_client_limits(source: &mut Source<'_>) -> ClientLimits {
 
 /// Settings of the old service that switched something on which does not exist here get one line each.
 fn note_unused(source: &mut Source<'_>) {
-    let says_yes = |value: &str| parse::boolean(value).unwrap_or(true);
-    let acted_on: [(Setting, &str, fn(&str) -> bool); 5] = [
-        (s::STATSD_HOST, "no StatsD metrics are sent", |_| true),
-        (s::OTEL_EXPORT, "no OpenTelemetry data is sent", |_| true),
-        (s::PROXY_TRACING_ENABLE, "there is no proxy to trace", says_yes),
-        (s::ELECTRIC_FEATURES, "it is ignored", |value| value.contains("=true")),
-        (s::TIELINE_DATA_DIR, "the window of transactions is held in memory in this version", |_| true),
+    let acted_on = [
+        (s::STATSD_HOST, "no StatsD metrics are sent"),
+        (s::OTEL_EXPORT, "no OpenTelemetry data is sent"),
+        (s::PROXY_TRACING_ENABLE, "there is no proxy to trace"),
+        (s::ELECTRIC_FEATURES, "there are no features to switch on"),
+        (s::TIELINE_DATA_DIR, "the window of transactions is held in memory in this version"),
     ];
-    for (setting, what, applies) in acted_on {
-        if source.text(setting).is_some_and(|value| applies(&value)) {
+    for (setting, what) in acted_on {
+        if source.text(setting).is_some_and(|value| parse::boolean(&value) != Ok(false)) {
             source.notice(Notice::Info(format!("{} is set: {what}.", setting.name)));
         }
     }

@@ -23,7 +23,9 @@ pub fn integer(value: &str, range: std::ops::RangeInclusive<u64>) -> Parsed<u64>
     let digits = !value.is_empty() && value.bytes().all(|b| b.is_ascii_digit());
     match value.parse() {
         Ok(number) if digits && range.contains(&number) => Ok(number),
-        _ => Err(invalid(value, &format!("Must be a whole number from {} to {}", range.start(), range.end()))),
+        _ => {
+            Err(invalid(value, &format!("Must be a whole number from {} to {}", range.start(), range.end())))
+        }
     }
 }
 
@@ -121,7 +123,9 @@ mod tests {
         assert_eq!(proxy_port("65432"), Ok(Some(65432)));
         assert_eq!(proxy_port("http"), Ok(None));
         assert_eq!(proxy_port("HTTP:80"), Ok(None));
-        for (bad, quoted) in [("https:443", "https:443"), ("http:x", "x"), ("http:", ""), ("0", "0"), ("é", "é")] {
+        for (bad, quoted) in
+            [("https:443", "https:443"), ("http:x", "x"), ("http:", ""), ("0", "0"), ("é", "é")]
+        {
             let fault = proxy_port(bad).unwrap_err();
             assert!(fault.starts_with(&format!("has invalid value: {quoted:?}")), "{bad}: {fault}");
         }
@@ -129,7 +133,9 @@ mod tests {
 
     #[test]
     fn durations() {
-        for (text, ms) in [("500ms", 500), ("2s", 2000), ("2", 2000), ("1.5m", 90_000), ("1h", 3_600_000), ("0", 0)] {
+        for (text, ms) in
+            [("500ms", 500), ("2s", 2000), ("2", 2000), ("1.5m", 90_000), ("1h", 3_600_000), ("0", 0)]
+        {
             assert_eq!(duration(text), Ok(Duration::from_millis(ms)), "{text}");
         }
         for bad in ["", "s", "-1s", "1w", "1 s", "1e3", "nan", "99999999d", "1..2"] {

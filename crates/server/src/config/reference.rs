@@ -39,7 +39,8 @@ type Row = (&'static str, &'static str, &'static str);
 
 /// Headings with their settings, those of authentication first.
 fn sections() -> Vec<(&'static str, Vec<Row>)> {
-    let mut sections = vec![("Authentication", auth::SETTINGS.iter().map(|s| (s.name, s.default, s.doc)).collect())];
+    let mut sections =
+        vec![("Authentication", auth::SETTINGS.iter().map(|s| (s.name, s.default, s.doc)).collect())];
     for group in [setting::DATABASE, setting::NETWORK, setting::STREAM, setting::PROCESS] {
         sections.push((group.title, group.settings.iter().map(|s| (s.name, s.default, s.doc)).collect()));
     }

@@ -110,7 +110,9 @@ fn faults_name_their_variable() {
         assert!(text.starts_with(&format!("{name} has invalid value: {value:?}")), "{text}");
         assert!(!text.contains("; "), "{text}");
     }
-    assert!(fault(&[("DATABASE_URL", "psql://u@h/d")]).contains(r#"DATABASE_URL has invalid URL scheme: "psql""#));
+    assert!(
+        fault(&[("DATABASE_URL", "psql://u@h/d")]).contains(r#"DATABASE_URL has invalid URL scheme: "psql""#)
+    );
 }
 
 #[test]
@@ -127,7 +129,9 @@ fn the_compose_files_of_the_old_service_just_work() {
     ])
     .unwrap();
     let told = format!("{:?}", config.notices);
-    assert!(told.contains("logical_replication is served by direct writes") && told.contains("PG_PROXY_PASSWORD"));
+    assert!(
+        told.contains("logical_replication is served by direct writes") && told.contains("PG_PROXY_PASSWORD")
+    );
 }
 
 #[test]

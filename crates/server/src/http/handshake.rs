@@ -200,10 +200,13 @@ mod tests {
             let text = offering(lines).unwrap_err().to_string();
             assert_eq!(text, "Missing satellite websocket subprotocol", "{lines:?}");
         }
-        for (offer, version) in [("electric.0.9", "0.9.0"), ("electric.1.0", "1.0.0"), ("electric.99.0", "99.0.0")] {
+        for (offer, version) in
+            [("electric.0.9", "0.9.0"), ("electric.1.0", "1.0.0"), ("electric.99.0", "99.0.0")]
+        {
             let text = offering(&[offer]).unwrap_err().to_string();
-            let expected =
-                format!("Cannot connect satellite version {version}: this server requires >= 0.10.0 and <= 0.12.1");
+            let expected = format!(
+                "Cannot connect satellite version {version}: this server requires >= 0.10.0 and <= 0.12.1"
+            );
             assert_eq!(text, expected);
         }
     }

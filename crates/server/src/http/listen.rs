@@ -43,7 +43,8 @@ pub fn bind(listen: Listen) -> io::Result<Vec<TcpListener>> {
 }
 
 fn open(ip: IpAddr, port: u16) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(SocketAddr::new(ip, port)), Type::STREAM, Some(Protocol::TCP))?;
+    let socket =
+        Socket::new(Domain::for_address(SocketAddr::new(ip, port)), Type::STREAM, Some(Protocol::TCP))?;
     if ip.is_ipv6() {
         socket.set_only_v6(ip.is_loopback())?;
     }

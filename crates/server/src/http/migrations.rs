@@ -65,7 +65,9 @@ async fn wait_for_committed(hub: &Arc<Hub>) {
         }
     };
     if tokio::time::timeout(PATIENCE, caught_up).await.is_err() {
-        tracing::debug!("the stream did not catch up in time: the newest migrations may be missing from an answer");
+        tracing::debug!(
+            "the stream did not catch up in time: the newest migrations may be missing from an answer"
+        );
     }
 }
 
@@ -83,7 +85,10 @@ fn newer_than<'a>(migrations: &'a [Arc<Migration>], version: Option<&str>) -> &'
 /// A query parameter, percent-decoded. The first of several counts.
 fn parameter(query: &str, name: &str) -> Option<String> {
     let pairs = query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-    pairs.map(|(key, value)| (decode(key), value)).find(|(key, _)| key == name).map(|(_, value)| decode(value))
+    pairs
+        .map(|(key, value)| (decode(key), value))
+        .find(|(key, _)| key == name)
+        .map(|(_, value)| decode(value))
 }
 
 /// `+` and `%XX` of a query string; what is no escape is taken as it stands.
@@ -125,8 +130,11 @@ fn archive(migrations: &[Arc<Migration>], dialect: Dialect) -> ZipResult<Vec<u8>
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     let options = SimpleFileOptions::default();
     for migration in migrations {
-        let ops: Vec<_> =
-            migration.ops.iter().filter_map(|op| protocol::migrate_op(&migration.version, op, dialect)).collect();
+        let ops: Vec<_> = migration
+            .ops
+            .iter()
+            .filter_map(|op| protocol::migrate_op(&migration.version, op, dialect))
+            .collect();
         let statements: Vec<String> = ops
             .iter()
             .flat_map(|op| &op.stmts)
@@ -204,7 +212,12 @@ mod tests {
         let names: Vec<_> = files.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(
             names,
-            ["20240101/migration.sql", "20240101/metadata.json", "20240102/migration.sql", "20240102/metadata.json"]
+            [
+                "20240101/migration.sql",
+                "20240101/metadata.json",
+                "20240102/migration.sql",
+                "20240102/metadata.json"
+            ]
         );
         let sql = "CREATE INDEX \"i\" ON \"a\" (\"v\" ASC);\n\nCREATE INDEX \"j\" ON \"a\" (\"v\" ASC);";
         assert_eq!(files[0].1, sql);

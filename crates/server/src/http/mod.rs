@@ -9,5 +9,5 @@ mod status;
 
 pub use listen::bind;
 pub use routes::App;
-pub use status::About;
 pub use serve::accept;
+pub use status::About;

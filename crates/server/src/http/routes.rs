@@ -33,7 +33,6 @@ pub struct App {
 
 impl App {
     /// The routes.
-    #[must_use]
     pub fn router(self: Arc<App>) -> Router {
         Router::new()
             .route("/api/status", get(text_status))
@@ -106,8 +105,14 @@ async fn upgrade(
         let Ok(upgraded) = upgrade.await else { return };
         // Every connection is a plain TCP socket wrapped once: see `serve`.
         let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else { return };
-        connection::serve(served, parts.io.into_inner(), BytesMut::from(parts.read_buf), peer.ip().to_canonical(), place)
-            .await;
+        connection::serve(
+            served,
+            parts.io.into_inner(),
+            BytesMut::from(parts.read_buf),
+            peer.ip().to_canonical(),
+            place,
+        )
+        .await;
     });
     switching_protocols(&accepted)
 }

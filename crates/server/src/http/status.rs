@@ -96,5 +96,9 @@ fn schema_report(hub: &Hub) -> SchemaReport {
         let reason = table.held_back.clone()?;
         Some(HeldBack { table: table.name.clone(), reason })
     });
-    SchemaReport { version: schema.version.clone(), tables: schema.tables().len(), held_back: held_back.collect() }
+    SchemaReport {
+        version: schema.version.clone(),
+        tables: schema.tables().len(),
+        held_back: held_back.collect(),
+    }
 }

@@ -18,9 +18,15 @@ pub struct Outbox {
 
 #[derive(Debug)]
 enum Item {
-    Frame { opcode: u8, payload: Bytes },
+    Frame {
+        opcode: u8,
+        payload: Bytes,
+    },
     /// Binary messages shared with other connections, and the index of the next one.
-    Shared { messages: Arc<[Bytes]>, next: usize },
+    Shared {
+        messages: Arc<[Bytes]>,
+        next: usize,
+    },
     /// What is before may not share a write with what is behind.
     Barrier,
 }

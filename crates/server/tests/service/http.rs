@@ -7,9 +7,10 @@ use testkit::Database;
 use super::support::*;
 
 fn upgrade_request(lines: &[&str]) -> String {
-    let mut head = "GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: close, Upgrade\r\nUpgrade: websocket\r\n\
+    let mut head =
+        "GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: close, Upgrade\r\nUpgrade: websocket\r\n\
                     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
-        .to_owned();
+            .to_owned();
     for line in lines {
         head.push_str(&format!("Sec-WebSocket-Protocol: {line}\r\n"));
     }
@@ -22,7 +23,8 @@ async fn status_and_unknown_routes() {
     let running = start(&database.url, &[]).await;
     let status = get(running.port, "/api/status").await;
     assert_eq!((status.code, status.text().as_str()), (200, "Connection to Postgres is up!"));
-    let head = request(running.port, "HEAD /api/status HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+    let head =
+        request(running.port, "HEAD /api/status HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
     assert_eq!((head.code, head.body.len()), (200, 0));
     for path in ["/", "/api", "/api/status/", "/nothing"] {
         let answer = get(running.port, path).await;
@@ -83,7 +85,10 @@ async fn migrations_are_listed() {
     let database = Database::create().await;
     let running = start(&database.url, &[]).await;
     let missing = get(running.port, "/api/migrations").await;
-    assert_eq!((missing.code, missing.text().as_str()), (403, r#"{"error":"missing required parameter 'dialect'"}"#));
+    assert_eq!(
+        (missing.code, missing.text().as_str()),
+        (403, r#"{"error":"missing required parameter 'dialect'"}"#)
+    );
     assert!(missing.head.contains("application/json; charset=utf-8"));
     let foreign = get(running.port, "/api/migrations?dialect=foo").await;
     assert_eq!((foreign.code, foreign.text().as_str()), (403, r#"{"error":"unsupported dialect \"foo\""}"#));
@@ -102,7 +107,8 @@ async fn migrations_are_listed() {
     assert_eq!(listed.code, 200);
     assert!(listed.head.contains("content-type: application/zip\r\n"), "{}", listed.head);
     let mut zip = zip::ZipArchive::new(Cursor::new(listed.body)).unwrap();
-    let names: Vec<_> = (0..zip.len()).map(|i| zip.by_index(i).unwrap().name().unwrap().into_owned()).collect();
+    let names: Vec<_> =
+        (0..zip.len()).map(|i| zip.by_index(i).unwrap().name().unwrap().into_owned()).collect();
     assert_eq!(names, ["20240101_1/migration.sql", "20240101_1/metadata.json"]);
     let mut sql = String::new();
     zip.by_index(0).unwrap().read_to_string(&mut sql).unwrap();

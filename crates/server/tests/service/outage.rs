@@ -12,9 +12,12 @@ async fn everything_goes_on_after_postgres_was_away() {
     let running = start(&database.url, &[]).await;
     let postgres = database.client().await;
     postgres
-        .batch_execute("CREATE TABLE items (id text PRIMARY KEY, content text); CALL electric.electrify('public.items')")
+        .batch_execute(
+            "CREATE TABLE items (id text PRIMARY KEY, content text); CALL electric.electrify('public.items')",
+        )
         .await
         .unwrap();
+    stream_has_caught_up(running.port).await;
     let (mut client, _) = subscriber(running.port, "a").await;
     client.announce(0, "items", &["id", "content"]).await.unwrap();
 
@@ -30,7 +33,8 @@ async fn everything_goes_on_after_postgres_was_away() {
     })
     .await;
     // Written while nobody is there to take it.
-    let timestamp = client.write(vec![Satellite::insert(0, &[Some(b"1"), Some(b"patient")], &[])]).await.unwrap();
+    let timestamp =
+        client.write(vec![Satellite::insert(0, &[Some(b"1"), Some(b"patient")], &[])]).await.unwrap();
     let restarted = tokio::task::spawn_blocking(move || {
         cluster.restart().expect("to start it again");
         cluster

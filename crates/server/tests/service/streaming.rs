@@ -1,6 +1,6 @@
 //! From Postgres to clients.
 
-use testkit::{Database, Satellite, satellite::Op, unsigned_token};
+use testkit::{Satellite, satellite::Op, unsigned_token};
 
 use super::support::*;
 
@@ -8,14 +8,14 @@ const SUBSCRIPTION: &str = "00000000-0000-4000-8000-000000000001";
 
 fn text(op: &Op, column: &str) -> String {
     let (Op::Insert { new, .. } | Op::Update { new, .. }) = op else { panic!("{op:?}") };
-    String::from_utf8(new[column].clone().expect("a value").to_vec()).unwrap()
+    String::from_utf8(new[column].clone().expect("a value").to_vec()).expect("text")
 }
 
 /// A client that has subscribed to `items` and got what was there.
 pub async fn subscriber(port: u16, name: &str) -> (Satellite, Vec<Op>) {
-    let mut client = Satellite::open(port, name, &unsigned_token("user")).await.unwrap();
-    client.subscribe(SUBSCRIPTION, &["items"]).await.unwrap();
-    let data = within(client.data_of(SUBSCRIPTION)).await.unwrap();
+    let mut client = Satellite::open(port, name, &unsigned_token("user")).await.expect("to be let in");
+    client.subscribe(SUBSCRIPTION, &["items"]).await.expect("a subscription");
+    let data = within(client.data_of(SUBSCRIPTION)).await.expect("its data");
     (client, data)
 }
 
@@ -39,7 +39,10 @@ async fn initial_rows_and_then_changes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn many_initial_rows_arrive_whole() {
     let (_database, postgres, running) = start_with_items().await;
-    postgres.batch_execute("INSERT INTO items SELECT i, 'row ' || i FROM generate_series(1, 30000) i").await.unwrap();
+    postgres
+        .batch_execute("INSERT INTO items SELECT i, 'row ' || i FROM generate_series(1, 30000) i")
+        .await
+        .unwrap();
     let (_, data) = subscriber(running.port, "a").await;
     let mut ids: Vec<u32> = data.iter().map(|op| text(op, "id").parse().unwrap()).collect();
     ids.sort_unstable();
@@ -51,7 +54,9 @@ async fn thousands_of_transactions_arrive_in_order() {
     let (_database, postgres, running) = start_with_items().await;
     let (mut client, _) = subscriber(running.port, "a").await;
     postgres
-        .batch_execute("DO $$ BEGIN FOR i IN 1..3000 LOOP INSERT INTO items VALUES (i, i); COMMIT; END LOOP; END $$")
+        .batch_execute(
+            "DO $$ BEGIN FOR i IN 1..3000 LOOP INSERT INTO items VALUES (i, i); COMMIT; END LOOP; END $$",
+        )
         .await
         .unwrap();
     for i in 1..=3000 {
@@ -82,15 +87,14 @@ async fn a_client_resumes_where_it_was_also_after_a_restart_of_the_service() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tables_that_nobody_watches_move_idle_clients_along() {
-    let (database, postgres, _) = start_with_items().await;
-    drop(postgres);
-    let postgres = database.client().await;
-    let other = Database::create().await;
-    drop(other);
+    let (database, postgres, mut running) = start_with_items().await;
+    within(running.service.stop()).await;
     // A window so small that a cursor which stands still falls out of it.
     let running = start(&database.url, &[("ELECTRIC_TXN_CACHE_SIZE", "64K")]).await;
     postgres
-        .batch_execute("CREATE TABLE noise (id text PRIMARY KEY, v text); CALL electric.electrify('public.noise')")
+        .batch_execute(
+            "CREATE TABLE noise (id text PRIMARY KEY, v text); CALL electric.electrify('public.noise')",
+        )
         .await
         .unwrap();
     let (mut client, _) = subscriber(running.port, "a").await;

@@ -21,7 +21,8 @@ pub struct Running {
 /// A configuration for a database: insecure, on a port that the system chooses, and with these variables.
 pub fn config(url: &str, variables: &[(&str, &str)]) -> Config {
     let mut table: HashMap<String, OsString> = HashMap::new();
-    for (name, value) in [("DATABASE_URL", url), ("AUTH_MODE", "insecure"), ("DATABASE_REQUIRE_SSL", "false")] {
+    for (name, value) in [("DATABASE_URL", url), ("AUTH_MODE", "insecure"), ("DATABASE_REQUIRE_SSL", "false")]
+    {
         table.insert(name.to_owned(), value.into());
     }
     for (name, value) in variables {
@@ -58,7 +59,13 @@ pub async fn start_with_items() -> (Database, tokio_postgres::Client, Running) {
         )
         .await
         .expect("a synced table");
+    stream_has_caught_up(running.port).await;
     (database, client, running)
+}
+
+/// Waits until the service has processed everything that is committed now, as the list of migrations does.
+pub async fn stream_has_caught_up(port: u16) {
+    assert_eq!(get(port, "/api/migrations?dialect=sqlite").await.code, 200);
 }
 
 /// Fails the test if something takes too long.
