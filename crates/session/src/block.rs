@@ -6,7 +6,9 @@ use bytes::Bytes;
 use change::{Lsn, RequestId, Snapshot, SubscriptionId};
 use protocol::wire::SatRpcRequest;
 
-use crate::{ClientUpdate, Delivery, Millis, Output, Read, SnapshotId, StoredSubscription, context::Context, wire};
+use crate::{
+    ClientUpdate, Delivery, Millis, Output, Read, SnapshotId, StoredSubscription, context::Context, wire,
+};
 
 /// What a block brings.
 #[derive(Debug)]

@@ -88,7 +88,12 @@ impl Ending {
 
     /// The message says why; 1007 with an empty reason follows (spec 02 §2.5).
     pub(crate) fn refused(farewell: Bytes) -> Box<Ending> {
-        Box::new(Ending { refusal: None, farewell: Some(farewell), code: CloseCode::InvalidPayload, reason: "" })
+        Box::new(Ending {
+            refusal: None,
+            farewell: Some(farewell),
+            code: CloseCode::InvalidPayload,
+            reason: "",
+        })
     }
 
     /// A request that can't be what it says.
@@ -107,7 +112,11 @@ impl Ending {
     }
 
     /// It was a failed attempt to authenticate.
-    pub(crate) fn as_refusal(mut self: Box<Self>, kind: RefusalKind, reason: impl Into<String>) -> Box<Ending> {
+    pub(crate) fn as_refusal(
+        mut self: Box<Self>,
+        kind: RefusalKind,
+        reason: impl Into<String>,
+    ) -> Box<Ending> {
         self.refusal = Some((kind, reason.into()));
         self
     }

@@ -74,7 +74,10 @@ impl Delivery {
     pub(crate) fn frames(&self, set: &ShapeSet, dialect: Option<Dialect>) -> Result<Encoded, EncodeError> {
         let key = set.key();
         let known = |memo: &Memo| {
-            memo.entries.iter().find(|(k, d, _)| *d == dialect && k == key).map(|(_, _, encoded)| encoded.clone())
+            memo.entries
+                .iter()
+                .find(|(k, d, _)| *d == dialect && k == key)
+                .map(|(_, _, encoded)| encoded.clone())
         };
         if let Some(encoded) = known(&self.memo.lock()) {
             return Ok(encoded);
@@ -121,7 +124,8 @@ impl Delivery {
         // The order is DDL, then what clients have or get, then what leaves (spec 06 §6.6).
         let mut gone = Vec::new();
         for change in &transaction.changes {
-            let Some(table) = self.schema.table(change.relation).filter(|table| table.held_back.is_none()) else {
+            let Some(table) = self.schema.table(change.relation).filter(|table| table.held_back.is_none())
+            else {
                 continue;
             };
             match (set.outcome(change, table), &change.row) {

@@ -17,7 +17,10 @@ use crate::{
 
 /// The first message has to be a good `authenticate`; anything else ends the connection.
 pub(crate) fn first_message(
-    message: &Bytes, verifier: &Verifier, deadline: Millis, cx: &mut Context<'_>,
+    message: &Bytes,
+    verifier: &Verifier,
+    deadline: Millis,
+    cx: &mut Context<'_>,
 ) -> Flow<Candidate> {
     let request = match Message::decode(message.clone()) {
         Ok(Message::RpcRequest(request)) => request,
@@ -55,15 +58,23 @@ pub(crate) fn first_message(
                 RefusalKind::Malformed => ErrorCode::InvalidRequest,
                 _ => ErrorCode::AuthRequired,
             };
-            let farewell = error_response(&request, SatErrorResp::new(code, reason.clone()));
-            Err(Ending::refused(farewell).as_refusal(kind, reason))
+            let logged = match kind {
+                RefusalKind::Token => format!("{reason} ({})", verifier.fingerprint(&body.token)),
+                _ => reason.clone(),
+            };
+            let farewell = error_response(&request, SatErrorResp::new(code, reason));
+            Err(Ending::refused(farewell).as_refusal(kind, logged))
         }
     }
 }
 
 const UNAUTHENTICATED: &str = "Authenticate first";
 
-fn judge(body: &SatAuthReq, verifier: &Verifier, wall_ms: u64) -> Result<(ClientId, Identity), (RefusalKind, String)> {
+fn judge(
+    body: &SatAuthReq,
+    verifier: &Verifier,
+    wall_ms: u64,
+) -> Result<(ClientId, Identity), (RefusalKind, String)> {
     let client = ClientId::new(&body.id)
         .map_err(|error| (RefusalKind::Malformed, format!("The client id is not usable: {error}")))?;
     if body.token.is_empty() {
@@ -102,11 +113,17 @@ pub(crate) fn oversized(authenticated: bool) -> Box<Ending> {
 /// `authenticate` on a live connection: the same client and user get the new token's expiry, anybody else is refused and
 /// the connection goes on as it was.
 pub(crate) fn renew(
-    client: &ClientId, identity: &mut Identity, request: &SatRpcRequest, body: &SatAuthReq, verifier: &Verifier,
+    client: &ClientId,
+    identity: &mut Identity,
+    request: &SatRpcRequest,
+    body: &SatAuthReq,
+    verifier: &Verifier,
     cx: &mut Context<'_>,
 ) {
     let refusal = match judge(body, verifier, cx.now.wall_ms) {
-        Ok((id, _)) if id != *client => (RefusalKind::OtherUser, "The connection belongs to another client id".to_owned()),
+        Ok((id, _)) if id != *client => {
+            (RefusalKind::OtherUser, "The connection belongs to another client id".to_owned())
+        }
         Ok((_, renewed)) if renewed.user_id != identity.user_id => {
             (RefusalKind::OtherUser, "The connection belongs to another user".to_owned())
         }

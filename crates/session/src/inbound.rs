@@ -78,7 +78,9 @@ impl Inbound {
 
     /// Whether more may be read from the socket.
     pub(crate) fn has_room(&self, config: &SessionConfig) -> bool {
-        self.failure.is_none() && self.queue.len() < config.limits.queued_transactions.max(1) && self.weight < MAX_WEIGHT
+        self.failure.is_none()
+            && self.queue.len() < config.limits.queued_transactions.max(1)
+            && self.weight < MAX_WEIGHT
     }
 
     /// Whether the client's last word has been heard, though the connection is still there.
@@ -127,7 +129,8 @@ impl Inbound {
     }
 
     fn decoder(&mut self, config: &SessionConfig) -> &mut InboundDecoder {
-        let limits = InboundLimits { bytes: config.limits.transaction_bytes, ops: config.limits.transaction_ops };
+        let limits =
+            InboundLimits { bytes: config.limits.transaction_bytes, ops: config.limits.transaction_ops };
         self.decoder.get_or_insert_with(|| Box::new(InboundDecoder::new(self.client.clone(), limits)))
     }
 

@@ -241,7 +241,7 @@ pub enum Output {
     Refused {
         /// Why.
         kind: RefusalKind,
-        /// The text for the log and the client.
+        /// The text for the log: what the client is told, and how its token is called there.
         reason: String,
     },
     /// A token was accepted: bind the client id to the user, close older connections of it, look up its position.

@@ -25,7 +25,7 @@ mod wire;
 pub use config::{SessionConfig, SessionLimits};
 pub use delivery::Delivery;
 pub use io::{
-    Admission, ClientUpdate, CloseCode, Input, Millis, Now, Output, PendingMigrations, Read, ReadKind, RefusalKind,
-    SnapshotId, StoredClient, StoredSubscription, Unavailable, World, WriteOutcome,
+    Admission, ClientUpdate, CloseCode, Input, Millis, Now, Output, PendingMigrations, Read, ReadKind,
+    RefusalKind, SnapshotId, StoredClient, StoredSubscription, Unavailable, World, WriteOutcome,
 };
 pub use session::Session;

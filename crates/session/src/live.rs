@@ -7,7 +7,10 @@ use bytes::Bytes;
 use change::{ClientId, ClientLsn, Lsn, SubscriptionId, UserId};
 use protocol::{
     Message, Method, Request, error_response, response,
-    wire::{SatErrorResp, SatInStopReplicationResp, SatRpcRequest, SatRpcResponse, SatUnsubsResp, sat_rpc_response},
+    wire::{
+        SatErrorResp, SatInStopReplicationResp, SatRpcRequest, SatRpcResponse, SatUnsubsResp,
+        sat_rpc_response,
+    },
 };
 
 use crate::{
@@ -43,11 +46,24 @@ pub(crate) struct Live {
 impl Live {
     /// Starts with asking the client for its own transactions after the last that Postgres has (spec 02 §6.4).
     pub(crate) fn new(
-        client: ClientId, identity: Identity, acknowledged: Option<ClientLsn>, cx: &mut Context<'_>,
+        client: ClientId,
+        identity: Identity,
+        acknowledged: Option<ClientLsn>,
+        cx: &mut Context<'_>,
     ) -> Live {
         let inbound = Inbound::ask(&client, acknowledged, cx);
         let user = UserId::new(&identity.user_id);
-        Live { client, user, identity, inbound, requests: VecDeque::new(), requested: 0, start: None, outbound: None, owed: Vec::new() }
+        Live {
+            client,
+            user,
+            identity,
+            inbound,
+            requests: VecDeque::new(),
+            requested: 0,
+            start: None,
+            outbound: None,
+            owed: Vec::new(),
+        }
     }
 
     pub(crate) fn client(&self) -> &ClientId {
@@ -68,7 +84,10 @@ impl Live {
 
     pub(crate) fn accepts_messages(&self, config: &SessionConfig, ledger: &Ledger) -> bool {
         let limit = config.limits.queued_requests.max(1);
-        self.requests.len() < limit && self.requested < MAX_REQUESTED && ledger.unstored() < limit && self.inbound.has_room(config)
+        self.requests.len() < limit
+            && self.requested < MAX_REQUESTED
+            && ledger.unstored() < limit
+            && self.inbound.has_room(config)
     }
 
     pub(crate) fn next_deadline(&self, now: Now) -> Option<Millis> {
@@ -213,7 +232,8 @@ impl Live {
             return Ok(false);
         }
         let in_block = self.outbound.as_ref().is_some_and(|outbound| outbound.is_in_block());
-        let crowded = self.outbound.as_ref().is_some_and(|o| o.waiting_blocks() >= cx.config.limits.queued_requests);
+        let crowded =
+            self.outbound.as_ref().is_some_and(|o| o.waiting_blocks() >= cx.config.limits.queued_requests);
         let possible = self.requests.front().is_some_and(|(_, request)| match request {
             // A block on the wire is finished first.
             Request::StartReplication(_) | Request::StopReplication(_) => !in_block,
@@ -243,7 +263,10 @@ impl Live {
                 match &mut self.outbound {
                     Some(outbound) => outbound.unsubscribe(names, cx),
                     None if self.owed.len() + names.len() > MAX_OWED => {
-                        return Err(Ending::quiet(CloseCode::PolicyViolation, "Too many unsubscribes before replication"));
+                        return Err(Ending::quiet(
+                            CloseCode::PolicyViolation,
+                            "Too many unsubscribes before replication",
+                        ));
                     }
                     None => self.owed.extend(names),
                 }

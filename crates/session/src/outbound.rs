@@ -47,6 +47,8 @@ pub(crate) struct Outbound {
     heartbeats: u64,
     dialect: Dialect,
     owed: OwedMigrations,
+    /// Nothing is streamed before this store is durable.
+    held_by: Option<u64>,
     /// The client has all migrations up to this version.
     newest_known: Option<String>,
     /// Where the initial sync ends, until the client has been there.
@@ -72,6 +74,8 @@ pub(crate) struct Beginning {
     /// Subscriptions that the client did not name again.
     pub(crate) leaving: Vec<SubscriptionId>,
     pub(crate) migrations: OwedMigrations,
+    /// Nothing is streamed before this store is durable.
+    pub(crate) held_by: Option<u64>,
     pub(crate) newest_known: Option<String>,
     pub(crate) unseen_until: Option<Lsn>,
 }
@@ -95,6 +99,7 @@ impl Outbound {
             heartbeats: 0,
             dialect: beginning.dialect,
             owed: beginning.migrations,
+            held_by: beginning.held_by,
             newest_known: beginning.newest_known,
             unseen_until: beginning.unseen_until,
         });
@@ -116,6 +121,7 @@ impl Outbound {
 
     fn is_held(&self) -> bool {
         self.on_wire.is_some()
+            || self.held_by.is_some()
             || !self.owed.queue.is_empty()
             || !self.window.has_room()
             || self.is_held_by_blocks()
@@ -128,7 +134,11 @@ impl Outbound {
 
     /// The next transactions. What can't be taken now will be handed in again, since the cursor stays before it.
     pub(crate) fn take(
-        &mut self, deliveries: &[Arc<Delivery>], reached: Lsn, client: &ClientId, cx: &mut Context<'_>,
+        &mut self,
+        deliveries: &[Arc<Delivery>],
+        reached: Lsn,
+        client: &ClientId,
+        cx: &mut Context<'_>,
     ) -> Flow {
         for delivery in deliveries {
             if delivery.transaction.lsn > self.cursor && !self.take_one(delivery, client, cx)? {
@@ -157,8 +167,9 @@ impl Outbound {
         let migration = delivery.migration.as_ref().filter(|migration| !self.knows(migration));
         if own || migration.is_some() || self.subscriptions.touch(delivery.relations()) {
             let dialect = migration.map(|_| self.dialect);
-            let Encoded { frames, is_empty } =
-                delivery.frames(self.subscriptions.set(&delivery.schema), dialect).map_err(|_| unencodable())?;
+            let Encoded { frames, is_empty } = delivery
+                .frames(self.subscriptions.set(&delivery.schema), dialect)
+                .map_err(|_| unencodable())?;
             if own || !is_empty {
                 self.announce(&delivery.schema, cx);
                 cx.out.push(Output::SendAll(frames));
@@ -181,11 +192,13 @@ impl Outbound {
 
     /// Does everything that has become possible.
     pub(crate) fn go_on(&mut self, cx: &mut Context<'_>) -> Flow {
+        self.held_by = self.held_by.filter(|number| !cx.ledger.is_durable(*number));
         self.send_owed_migrations(cx);
         self.refuse_late(cx);
         loop {
             self.open_next(cx);
-            if !self.owed.queue.is_empty() || !self.begin_head(cx)? {
+            let waits = self.held_by.is_some() || !self.owed.queue.is_empty();
+            if waits || !self.begin_head(cx)? {
                 break;
             }
         }
@@ -213,8 +226,15 @@ impl Outbound {
         if due {
             self.heartbeat_at = cx.now.mono_ms.saturating_add(cx.config.heartbeat_interval.max(1));
         }
-        let idle = self.on_wire.is_none() && self.blocks.is_empty() && self.owed.queue.is_empty();
-        if behind == 0 || !(due || behind >= cx.config.heartbeat_distance) || !idle || !self.window.is_mostly_free() {
+        let idle = self.held_by.is_none()
+            && self.on_wire.is_none()
+            && self.blocks.is_empty()
+            && self.owed.queue.is_empty();
+        if behind == 0
+            || !(due || behind >= cx.config.heartbeat_distance)
+            || !idle
+            || !self.window.is_mostly_free()
+        {
             return;
         }
         self.heartbeats += 1;
@@ -244,7 +264,8 @@ impl Outbound {
             let seen = |(id, at): &(SubscriptionId, Lsn)| {
                 position > *at || ack.gone_subscription_ids.iter().any(|gone| gone == id.as_str())
             };
-            let forgotten: Vec<_> = self.ended.extract_if(.., |ended| seen(ended)).map(|(id, _)| id).collect();
+            let forgotten: Vec<_> =
+                self.ended.extract_if(.., |ended| seen(ended)).map(|(id, _)| id).collect();
             if !forgotten.is_empty() {
                 updates.push(ClientUpdate::Forget(forgotten));
             }

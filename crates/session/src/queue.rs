@@ -43,7 +43,10 @@ impl Outbound {
 
     /// When a block has to be looked at again.
     pub(super) fn next_block_deadline(&self, now: Now) -> Option<Millis> {
-        let answers = self.blocks.iter().filter_map(|block| block.unanswered.as_ref().map(|unanswered| unanswered.until));
+        let answers = self
+            .blocks
+            .iter()
+            .filter_map(|block| block.unanswered.as_ref().map(|unanswered| unanswered.until));
         let retry = self.next_to_open().and_then(|index| match self.blocks.get(index)?.phase {
             Phase::Planned { retry_at } => Some(retry_at),
             _ => None,
@@ -76,7 +79,9 @@ impl Outbound {
 
     /// The block whose snapshot may be opened now or at its `retry_at`.
     fn next_to_open(&self) -> Option<usize> {
-        if self.schema.is_none() || self.blocks.iter().any(|block| matches!(block.phase, Phase::Opening { .. })) {
+        if self.schema.is_none()
+            || self.blocks.iter().any(|block| matches!(block.phase, Phase::Opening { .. }))
+        {
             return None;
         }
         self.blocks.iter().enumerate().position(|(index, block)| {
@@ -128,9 +133,12 @@ impl Outbound {
         let earlier = self.blocks.iter().take(index).map(|block| &block.subject);
         match self.blocks.get(index).map(|block| &block.subject) {
             Some(Subject::Data { id, .. }) => self.subscriptions.missing_for(id, earlier),
-            Some(Subject::Gone { leaving, .. }) => {
-                self.subscriptions.uncovered_without(leaving, earlier).into_iter().map(|table| (0, table)).collect()
-            }
+            Some(Subject::Gone { leaving, .. }) => self
+                .subscriptions
+                .uncovered_without(leaving, earlier)
+                .into_iter()
+                .map(|table| (0, table))
+                .collect(),
             None => Vec::new(),
         }
     }
@@ -262,7 +270,10 @@ impl Outbound {
             let table = &read.table;
             let mut encoder = GoneEncoder::new(table.clone());
             for change in raced.iter().flat_map(|delivery| &delivery.transaction.changes) {
-                let Some(row) = change.row.after().filter(|row| change.relation == table.id && self.subscriptions.see(table, row))
+                let Some(row) = change
+                    .row
+                    .after()
+                    .filter(|row| change.relation == table.id && self.subscriptions.see(table, row))
                 else {
                     continue;
                 };
@@ -306,7 +317,9 @@ impl Outbound {
         if self.wants_snapshot_frames() == Some(id) {
             return Err(given_up());
         }
-        let Some(index) = self.blocks.iter().position(|block| block.snapshot() == Some(id)) else { return Ok(()) };
+        let Some(index) = self.blocks.iter().position(|block| block.snapshot() == Some(id)) else {
+            return Ok(());
+        };
         match self.blocks.get_mut(index) {
             Some(block) if block.unanswered.is_some() => self.refuse_unavailable(index, cx),
             Some(block) if block.tries >= MAX_TRIES => return Err(given_up()),
@@ -319,7 +332,8 @@ impl Outbound {
     /// Refuses requests that have waited too long for their snapshot.
     pub(super) fn refuse_late(&mut self, cx: &mut Context<'_>) {
         let now = cx.now.mono_ms;
-        let is_late = |block: &Block| block.unanswered.as_ref().is_some_and(|unanswered| unanswered.until <= now);
+        let is_late =
+            |block: &Block| block.unanswered.as_ref().is_some_and(|unanswered| unanswered.until <= now);
         while let Some(index) = self.blocks.iter().position(is_late) {
             self.refuse_unavailable(index, cx);
         }

@@ -61,7 +61,12 @@ impl Candidate {
     /// Messages kept for later; no client sends any before the answer.
     const MAX_EARLY: usize = 16;
 
-    pub(crate) fn new(client: ClientId, identity: Identity, request: SatRpcRequest, deadline: Millis) -> Candidate {
+    pub(crate) fn new(
+        client: ClientId,
+        identity: Identity,
+        request: SatRpcRequest,
+        deadline: Millis,
+    ) -> Candidate {
         Candidate { client, identity, request, early: VecDeque::new(), deadline }
     }
 }
@@ -69,7 +74,12 @@ impl Candidate {
 impl Session {
     /// A session whose socket was just opened.
     #[must_use]
-    pub fn new(config: Arc<SessionConfig>, verifier: Arc<Verifier>, world: Arc<dyn World>, now: Now) -> Session {
+    pub fn new(
+        config: Arc<SessionConfig>,
+        verifier: Arc<Verifier>,
+        world: Arc<dyn World>,
+        now: Now,
+    ) -> Session {
         let keepalive = Keepalive::new(now.mono_ms, config.ping_interval);
         let deadline = now.mono_ms.saturating_add(config.auth_deadline);
         Session {
@@ -175,7 +185,9 @@ impl Session {
             Stage::Ended => return Ok(()),
             Stage::Unknown { deadline } if self.now.mono_ms >= *deadline => {
                 let reason = "Nobody authenticated in time";
-                return Err(Ending::quiet(CloseCode::PolicyViolation, "").as_refusal(RefusalKind::Timeout, reason));
+                return Err(
+                    Ending::quiet(CloseCode::PolicyViolation, "").as_refusal(RefusalKind::Timeout, reason)
+                );
             }
             Stage::Admitting(candidate) if self.now.mono_ms >= candidate.deadline => {
                 return Err(Ending::quiet(CloseCode::InternalError, ""));
@@ -212,7 +224,10 @@ impl Session {
             }
             (Stage::Admitting(candidate), Input::Message(message)) => {
                 if candidate.early.len() >= Candidate::MAX_EARLY {
-                    return Err(Ending::quiet(CloseCode::PolicyViolation, "Too many messages before the first reply"));
+                    return Err(Ending::quiet(
+                        CloseCode::PolicyViolation,
+                        "Too many messages before the first reply",
+                    ));
                 }
                 candidate.early.push_back(message);
                 Ok(())

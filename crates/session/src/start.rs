@@ -10,7 +10,8 @@ use protocol::{
 use schema::Migration;
 
 use crate::{
-    ClientUpdate, CloseCode, Millis, Now, Output, PendingMigrations, StoredClient, StoredSubscription, Unavailable,
+    ClientUpdate, CloseCode, Millis, Now, Output, PendingMigrations, StoredClient, StoredSubscription,
+    Unavailable,
     context::{Context, Ending, Flow},
     delivery,
     outbound::{Beginning, Outbound, OwedMigrations},
@@ -102,9 +103,7 @@ impl Start {
     }
 
     /// The answer to [`Output::LoadClient`].
-    pub(crate) fn loaded(
-        &mut self, stored: Result<StoredClient, Unavailable>, cx: &mut Context<'_>,
-    ) -> Flow {
+    pub(crate) fn loaded(&mut self, stored: Result<StoredClient, Unavailable>, cx: &mut Context<'_>) -> Flow {
         let Step::Loading(position) = self.step else { return Ok(()) };
         let stored = stored.map_err(|Unavailable| Ending::quiet(CloseCode::InternalError, ""))?;
         self.step = if cx.world.position() >= resumes_at(position, &stored) {
@@ -148,7 +147,8 @@ impl Start {
             .filter(|migration| delivery::has_ops(migration, dialect))
             .cloned()
             .collect();
-        let newest = missing.last().map(|migration| migration.version.clone()).or_else(|| known.map(str::to_owned));
+        let newest =
+            missing.last().map(|migration| migration.version.clone()).or_else(|| known.map(str::to_owned));
         let mut updates = vec![ClientUpdate::Clear];
         // One alone can't be cut off in between.
         let several = (missing.len() > 1).then(|| PendingMigrations {
@@ -167,6 +167,7 @@ impl Start {
             subscriptions: Vec::new(),
             leaving: Vec::new(),
             migrations,
+            held_by: None,
             newest_known: newest,
             unseen_until,
         };
@@ -175,7 +176,11 @@ impl Start {
 
     /// A client that was here before: its subscriptions are checked, those that it no longer names are ended.
     fn resume(
-        &self, position: Lsn, stored: &StoredClient, user: &UserId, cx: &mut Context<'_>,
+        &self,
+        position: Lsn,
+        stored: &StoredClient,
+        user: &UserId,
+        cx: &mut Context<'_>,
     ) -> Flow<Box<Outbound>> {
         let from = resumes_at(position, stored);
         if from < cx.world.history_start() {
@@ -184,6 +189,9 @@ impl Start {
         let schema = cx.world.schema();
         let mut updates = Vec::new();
         let mut subscriptions = Vec::new();
+        // Ended, but the client never saw that: it never happened. That must be durable before the client gets past the
+        // old end, which would count as having seen it.
+        let mut revived: Vec<&StoredSubscription> = Vec::new();
         for id in &self.body.subscription_ids {
             let known = stored.subscriptions.iter().find(|known| known.id.as_str() == id);
             let known = known.filter(|known| !self.has_passed_end_of(known, position));
@@ -193,10 +201,7 @@ impl Start {
             if subscriptions.iter().any(|earlier: &Subscription| earlier.id == subscription.id) {
                 continue;
             }
-            if let Some(known) = known.filter(|known| known.gone_at.is_some()) {
-                // The client never saw the end: it never happened.
-                updates.push(ClientUpdate::Subscribed(StoredSubscription { gone_at: None, ..known.clone() }));
-            }
+            revived.extend(known.filter(|known| known.gone_at.is_some()));
             subscriptions.push(subscription);
         }
         let mut leaving = Vec::new();
@@ -211,6 +216,7 @@ impl Start {
             }
             // Not named, so it is over; until its gone batch stands its changes keep coming.
             leaving.push(known.id.clone());
+            revived.extend(Some(known).filter(|known| known.gone_at.is_some()));
             if let Some(subscription) = Subscription::restore(known, &schema) {
                 subscriptions.push(subscription.leaving());
             }
@@ -226,6 +232,11 @@ impl Start {
             Some(pending) if from > position => (self.rest_of(pending, position, cx)?, Some(pending.last)),
             _ => (VecDeque::new(), None),
         };
+        let held_by = (!revived.is_empty()).then(|| {
+            let again =
+                |known: &&StoredSubscription| StoredSubscription { gone_at: None, ..(*known).clone() };
+            cx.store(revived.iter().map(again).map(ClientUpdate::Subscribed).collect())
+        });
         let newest_known = owed.back().map(|(_, migration)| migration.version.clone());
         if !updates.is_empty() {
             cx.store(updates);
@@ -237,7 +248,8 @@ impl Start {
             dialect: protocol::dialect(&self.body),
             subscriptions,
             leaving,
-            migrations: OwedMigrations { queue: owed, stored_by: None },
+            migrations: OwedMigrations { queue: owed, stored_by: held_by },
+            held_by,
             newest_known,
             unseen_until,
         };
@@ -254,7 +266,10 @@ impl Start {
 
     /// The migrations of an initial sync that was cut off at `position`.
     fn rest_of(
-        &self, pending: &PendingMigrations, position: Lsn, cx: &Context<'_>,
+        &self,
+        pending: &PendingMigrations,
+        position: Lsn,
+        cx: &Context<'_>,
     ) -> Flow<VecDeque<(Lsn, Arc<Migration>)>> {
         let all = cx.world.migrations();
         let positions = positions(pending.last, pending.versions.len());
@@ -262,7 +277,9 @@ impl Start {
         for (at, version) in positions.zip(&pending.versions).filter(|(at, _)| *at > position) {
             let Some(migration) = all.iter().find(|migration| migration.version == *version) else {
                 // It can't go on without it, and has no data that could be lost.
-                return Err(self.refuse(Code::InvalidPosition, format!("Unknown schema version: \"{version}\"")));
+                return Err(
+                    self.refuse(Code::InvalidPosition, format!("Unknown schema version: \"{version}\""))
+                );
             };
             rest.push_back((at, migration.clone()));
         }
@@ -270,13 +287,19 @@ impl Start {
     }
 
     fn accept(&self, cx: &mut Context<'_>) {
-        let body = SatInStartReplicationResp { err: None, unacked_window_size: Some(cx.config.unacked_window.max(1)) };
+        let body = SatInStartReplicationResp {
+            err: None,
+            unacked_window_size: Some(cx.config.unacked_window.max(1)),
+        };
         cx.send(response(&self.envelope, &body));
     }
 
     fn refuse(&self, code: Code, message: String) -> Box<Ending> {
         let err = Some(ReplicationError::new(code, message));
-        Ending::refused(response(&self.envelope, &SatInStartReplicationResp { err, unacked_window_size: None }))
+        Ending::refused(response(
+            &self.envelope,
+            &SatInStartReplicationResp { err, unacked_window_size: None },
+        ))
     }
 
     /// The client has to begin anew; so does the service.
@@ -296,7 +319,8 @@ pub(crate) fn positions(last: Lsn, count: usize) -> impl Iterator<Item = Lsn> {
 fn resumes_at(position: Lsn, stored: &StoredClient) -> Lsn {
     match &stored.pending_migrations {
         Some(pending)
-            if position < pending.last && positions(pending.last, pending.versions.len()).any(|at| at == position) =>
+            if position < pending.last
+                && positions(pending.last, pending.versions.len()).any(|at| at == position) =>
         {
             pending.last
         }
@@ -329,7 +353,8 @@ mod tests {
 
     #[test]
     fn a_client_cut_off_between_migrations_goes_on_at_their_end() {
-        let pending = PendingMigrations { last: Lsn(10), versions: ["1", "2", "3"].map(str::to_owned).to_vec() };
+        let pending =
+            PendingMigrations { last: Lsn(10), versions: ["1", "2", "3"].map(str::to_owned).to_vec() };
         let stored = StoredClient { subscriptions: Vec::new(), pending_migrations: Some(pending) };
         let at = |n| resumes_at(Lsn(n), &stored).0;
         assert_eq!([at(7), at(8), at(9), at(10), at(11)], [7, 10, 10, 10, 11]);

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use change::{RelationId, Row, SubscriptionId, UserId};
+use prost::Message as _;
 use protocol::{
     SubsError, SubsErrorCode,
     wire::{SatRpcRequest, SatSubsReq},
 };
-use prost::Message as _;
 use schema::{Schema, Table};
 use shapes::{Shape, ShapeSet};
 
@@ -16,8 +16,7 @@ use crate::{
     block::{Block, Subject, Unanswered},
     context::Context,
     outbound::Outbound,
-    shape,
-    wire,
+    shape, wire,
 };
 
 /// How far a subscription is.
@@ -138,16 +137,24 @@ impl Subscriptions {
 
     /// The tables that a new subscription has to read: those that no shape covers once the blocks before it stand.
     pub(crate) fn missing_for<'a>(
-        &self, id: &SubscriptionId, earlier: impl Iterator<Item = &'a Subject>,
+        &self,
+        id: &SubscriptionId,
+        earlier: impl Iterator<Item = &'a Subject>,
     ) -> Vec<(usize, RelationId)> {
         let covering = self.counting_after(earlier);
         let wanted = self.all.iter().find(|subscription| subscription.id == *id);
-        wanted.into_iter().flat_map(Subscription::tables).filter(|(_, table)| !covers(&covering, *table)).collect()
+        wanted
+            .into_iter()
+            .flat_map(Subscription::tables)
+            .filter(|(_, table)| !covers(&covering, *table))
+            .collect()
     }
 
     /// The tables that no shape covers any more when these subscriptions end after the blocks before.
     pub(crate) fn uncovered_without<'a>(
-        &self, leaving: &[SubscriptionId], earlier: impl Iterator<Item = &'a Subject>,
+        &self,
+        leaving: &[SubscriptionId],
+        earlier: impl Iterator<Item = &'a Subject>,
     ) -> Vec<RelationId> {
         let mut covering = self.counting_after(earlier);
         covering.retain(|subscription| !leaving.contains(&subscription.id));
@@ -163,7 +170,8 @@ impl Subscriptions {
 
     /// The subscriptions that count once these blocks stand.
     fn counting_after<'a>(&self, blocks: impl Iterator<Item = &'a Subject>) -> Vec<&Subscription> {
-        let mut counting: Vec<&Subscription> = self.all.iter().filter(|s| s.state != State::Pending).collect();
+        let mut counting: Vec<&Subscription> =
+            self.all.iter().filter(|s| s.state != State::Pending).collect();
         for block in blocks {
             match block {
                 Subject::Data { id, .. } => counting.extend(self.all.iter().filter(|s| s.id == *id)),
@@ -176,7 +184,9 @@ impl Subscriptions {
 
 /// The shapes of those that are not pending.
 fn counting(all: &[Subscription]) -> impl Iterator<Item = &Shape> {
-    all.iter().filter(|subscription| subscription.state != State::Pending).flat_map(|counting| &counting.shapes)
+    all.iter()
+        .filter(|subscription| subscription.state != State::Pending)
+        .flat_map(|counting| &counting.shapes)
 }
 
 fn covers(subscriptions: &[&Subscription], table: RelationId) -> bool {
@@ -198,10 +208,14 @@ const MAX_ID: usize = 128;
 impl Outbound {
     /// `subscribe`: refused at once, or answered when the snapshot of its data is open (spec 06 §5.1).
     pub(crate) fn subscribe(
-        outbound: Option<&mut Outbound>, envelope: SatRpcRequest, request: &SatSubsReq, cx: &mut Context<'_>,
+        outbound: Option<&mut Outbound>,
+        envelope: SatRpcRequest,
+        request: &SatSubsReq,
+        cx: &mut Context<'_>,
     ) {
         let Some(outbound) = outbound else {
-            let refusal = refusal("Replication has not been started: send `startReplication` before `subscribe`");
+            let refusal =
+                refusal("Replication has not been started: send `startReplication` before `subscribe`");
             return cx.send(wire::not_subscribed(&envelope, &request.subscription_id, refusal));
         };
         match outbound.subscriptions.check(request, cx) {
@@ -209,10 +223,18 @@ impl Outbound {
             Ok(shapes) => {
                 let id = SubscriptionId::new(&request.subscription_id);
                 let requests = shapes.iter().map(|shape| shape.request.clone()).collect();
-                outbound.subscriptions.all.push(Subscription { id: id.clone(), state: State::Pending, shapes });
+                outbound.subscriptions.all.push(Subscription {
+                    id: id.clone(),
+                    state: State::Pending,
+                    shapes,
+                });
                 let until = cx.now.mono_ms.saturating_add(cx.config.snapshot_timeout);
                 let unanswered = Some(Box::new(Unanswered { request: envelope, until }));
-                outbound.blocks.push_back(Block::new(Subject::Data { id, requests }, unanswered, cx.now.mono_ms));
+                outbound.blocks.push_back(Block::new(
+                    Subject::Data { id, requests },
+                    unanswered,
+                    cx.now.mono_ms,
+                ));
             }
         }
     }
@@ -241,13 +263,17 @@ impl Subscriptions {
         if !is_canonical_uuid(id) {
             return Err(refusal("Subscription ID should be a valid UUID"));
         }
-        let mut ids: Vec<&str> = request.shape_requests.iter().map(|shape| shape.request_id.as_str()).collect();
+        let mut ids: Vec<&str> =
+            request.shape_requests.iter().map(|shape| shape.request_id.as_str()).collect();
         ids.sort_unstable();
         if ids.windows(2).any(|pair| pair.first() == pair.last()) {
             return Err(refusal("Duplicated request ids are not allowed"));
         }
         if request.shape_requests.len() > limits.requests {
-            return Err(refusal(&format!("A subscription can have {} shape requests at most", limits.requests)));
+            return Err(refusal(&format!(
+                "A subscription can have {} shape requests at most",
+                limits.requests
+            )));
         }
         if self.all.len() >= limits.subscriptions {
             return Err(refusal(&format!(

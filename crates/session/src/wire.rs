@@ -5,8 +5,8 @@ use change::{Lsn, RequestId, SubscriptionId};
 use protocol::{
     Message, SubsError, response,
     wire::{
-        SatErrorResp, SatRpcRequest, SatShapeDataBegin, SatShapeDataEnd, SatSubsDataBegin, SatSubsDataEnd, SatSubsResp,
-        SatUnsubsDataBegin, SatUnsubsDataEnd,
+        SatErrorResp, SatRpcRequest, SatShapeDataBegin, SatShapeDataEnd, SatSubsDataBegin, SatSubsDataEnd,
+        SatSubsResp, SatUnsubsDataBegin, SatUnsubsDataEnd,
     },
 };
 use schema::Table;
@@ -24,7 +24,8 @@ pub(crate) fn relation(table: &Table) -> Bytes {
 }
 
 pub(crate) fn subscription_data_begin(id: &SubscriptionId, at: Lsn) -> Bytes {
-    Message::SubsDataBegin(SatSubsDataBegin { subscription_id: id.as_str().to_owned(), lsn: at.to_wire() }).encode()
+    Message::SubsDataBegin(SatSubsDataBegin { subscription_id: id.as_str().to_owned(), lsn: at.to_wire() })
+        .encode()
 }
 
 pub(crate) fn subscription_data_end() -> Bytes {
@@ -32,7 +33,11 @@ pub(crate) fn subscription_data_end() -> Bytes {
 }
 
 pub(crate) fn shape_data_begin(request: &RequestId) -> Bytes {
-    Message::ShapeDataBegin(SatShapeDataBegin { request_id: request.as_str().to_owned(), uuid: String::new() }).encode()
+    Message::ShapeDataBegin(SatShapeDataBegin {
+        request_id: request.as_str().to_owned(),
+        uuid: String::new(),
+    })
+    .encode()
 }
 
 pub(crate) fn shape_data_end() -> Bytes {

@@ -17,7 +17,11 @@ fn refused_with(harness: &Harness, events: &[Event], code: ErrorCode) {
     };
     assert_eq!(error.error_type, code as i32);
     assert_eq!(harness.closed, Some((CloseCode::InvalidPayload, "")));
-    assert!(harness.asked.iter().any(|output| matches!(output, Output::Refused { .. })), "{:?}", harness.asked);
+    assert!(
+        harness.asked.iter().any(|output| matches!(output, Output::Refused { .. })),
+        "{:?}",
+        harness.asked
+    );
 }
 
 #[test]
@@ -30,7 +34,9 @@ fn an_accepted_token_is_admitted_then_answered_then_the_client_is_asked_for_its_
     assert!(!harness.session.is_authenticated());
     let admission = Admission::Admitted { acknowledged: Some(client_lsn(7)) };
     let events = harness.input(Input::Admission(admission));
-    let [Event::Answer(method, 1, _), Event::Request(asks, 0, body)] = &events[..] else { panic!("{events:?}") };
+    let [Event::Answer(method, 1, _), Event::Request(asks, 0, body)] = &events[..] else {
+        panic!("{events:?}")
+    };
     assert_eq!((method.as_str(), asks.as_str()), ("authenticate", "startReplication"));
     let body: SatInStartReplicationReq = crate::client::decode(body);
     assert_eq!(&body.lsn[..], [0, 0, 0, 7], "byte for byte");
@@ -42,7 +48,12 @@ fn every_other_message_before_authentication_is_refused() {
     let messages = [
         Request::Unsubscribe(SatUnsubsReq::default()).encode(1),
         Request::StartReplication(SatInStartReplicationReq::default()).encode(1),
-        Message::RpcRequest(SatRpcRequest { method: "nonsense".into(), request_id: 1, message: Bytes::new() }).encode(),
+        Message::RpcRequest(SatRpcRequest {
+            method: "nonsense".into(),
+            request_id: 1,
+            message: Bytes::new(),
+        })
+        .encode(),
         Message::Relation(SatRelation::default()).encode(),
         Message::OpLog((&SatOpLog::default()).into()).encode(),
         Message::OpLogAck(SatOpLogAck::default()).encode(),
@@ -82,7 +93,8 @@ fn an_empty_or_impossible_id_and_an_empty_token_are_invalid_requests() {
         refused_with(&harness, &events, ErrorCode::InvalidRequest);
     }
     let mut harness = Harness::new();
-    let request = SatRpcRequest { method: "authenticate".into(), request_id: 3, message: Bytes::from_static(&[0xFF]) };
+    let request =
+        SatRpcRequest { method: "authenticate".into(), request_id: 3, message: Bytes::from_static(&[0xFF]) };
     let events = harness.message(Message::RpcRequest(request).encode());
     refused_with(&harness, &events, ErrorCode::InvalidRequest);
 }
@@ -118,7 +130,10 @@ fn a_first_message_over_the_bound_is_answered_and_closed_with_1009() {
     let mut harness = Harness::new();
     let events = harness.input(Input::Oversized);
     let [Event::Error(error)] = &events[..] else { panic!("{events:?}") };
-    assert_eq!((error.error_type, error.message.as_deref()), (ErrorCode::AuthRequired as i32, Some("Invalid token")));
+    assert_eq!(
+        (error.error_type, error.message.as_deref()),
+        (ErrorCode::AuthRequired as i32, Some("Invalid token"))
+    );
     assert_eq!(harness.closed, Some((CloseCode::MessageTooBig, "")));
 }
 
@@ -156,7 +171,10 @@ fn an_expired_token_ends_the_connection_before_anything_else_goes_in_or_out() {
     harness.authenticate(CLIENT, &short);
     harness.input(Input::Admission(Admission::Admitted { acknowledged: None }));
     let deadline = harness.session.next_deadline().unwrap();
-    assert!((12_000..=13_000).contains(&(deadline - harness.now.mono_ms)), "within a second of exp and leeway");
+    assert!(
+        (12_000..=13_000).contains(&(deadline - harness.now.mono_ms)),
+        "within a second of exp and leeway"
+    );
     harness.now.wall_ms += 13_000;
     let events = harness.request(Request::StartReplication(SatInStartReplicationReq::default()));
     assert!(events.is_empty());
@@ -177,7 +195,11 @@ fn a_silent_peer_is_pinged_then_dropped_and_sending_to_it_does_not_count_as_life
     harness.wait(20_000);
     harness.wait(20_000);
     assert_eq!(harness.asked.iter().filter(|output| matches!(output, Output::Ping)).count(), 2);
-    harness.stream(&[crate::tables::delivery(2_000, 800, vec![crate::tables::insert(crate::tables::ITEMS, &["1", "a"])])]);
+    harness.stream(&[crate::tables::delivery(
+        2_000,
+        800,
+        vec![crate::tables::insert(crate::tables::ITEMS, &["1", "a"])],
+    )]);
     harness.wait(20_000);
     assert_eq!(harness.closed, Some((CloseCode::GoingAway, "Client not responding to pings")));
 }

@@ -23,8 +23,16 @@ pub enum Event {
     Request(String, u32, Bytes),
     Relation(String),
     Transaction(Transaction),
-    Data { id: String, lsn: String, rows: usize },
-    Gone { ids: Vec<String>, lsn: String, keys: usize },
+    Data {
+        id: String,
+        lsn: String,
+        rows: usize,
+    },
+    Gone {
+        ids: Vec<String>,
+        lsn: String,
+        keys: usize,
+    },
     Error(SatErrorResp),
 }
 
@@ -87,13 +95,6 @@ impl Parser {
         self.server_starts = 0;
     }
 
-    /// The client asks for the stream (again): relations are forgotten, nothing is acknowledged.
-    pub fn starting(&mut self) {
-        self.relations.clear();
-        self.unacked.clear();
-        self.started = false;
-    }
-
     /// A reset (spec 02 §10.1).
     pub fn reset(&mut self) {
         self.rows.clear();
@@ -113,7 +114,7 @@ impl Parser {
 
     /// Takes one message.
     pub fn take(&mut self, message: &Bytes) -> Event {
-        self.try_take(message).map_or_else(|| panic!("a frame in the middle of something"), |event| event)
+        self.try_take(message).expect("a message that is complete by itself")
     }
 
     /// Takes one message; `None` while it is part of something larger.
@@ -127,26 +128,37 @@ impl Parser {
             );
         }
         match message {
-            Message::RpcResponse(response) => Some(match response.result.expect("a response has a body or an error") {
-                sat_rpc_response::Result::Message(body) => {
-                    if response.method == "startReplication" {
-                        let body: protocol::wire::SatInStartReplicationResp = decode(&body);
-                        self.started = body.err.is_none();
-                        if let Some(window) = body.unacked_window_size {
-                            self.window = window as usize;
+            Message::RpcResponse(response) => {
+                Some(match response.result.expect("a response has a body or an error") {
+                    sat_rpc_response::Result::Message(body) => {
+                        if response.method == "startReplication" {
+                            let body: protocol::wire::SatInStartReplicationResp = decode(&body);
+                            assert!(self.block.is_none(), "a block is finished first");
+                            self.started = body.err.is_none();
+                            self.relations.clear();
+                            self.unacked.clear();
+                            self.last_transaction = None;
+                            self.replied.clear();
+                            if let Some(window) = body.unacked_window_size {
+                                self.window = window as usize;
+                            }
                         }
-                    }
-                    if response.method == "subscribe" {
-                        let body: protocol::wire::SatSubsResp = decode(&body);
-                        match body.err {
-                            None => drop(self.replied.insert(body.subscription_id)),
-                            Some(error) => assert_ne!(error.code, 0, "code 0 kills clients that are connecting"),
+                        if response.method == "subscribe" {
+                            let body: protocol::wire::SatSubsResp = decode(&body);
+                            match body.err {
+                                None => drop(self.replied.insert(body.subscription_id)),
+                                Some(error) => {
+                                    assert_ne!(error.code, 0, "code 0 kills clients that are connecting")
+                                }
+                            }
                         }
+                        Event::Answer(response.method, response.request_id, body)
                     }
-                    Event::Answer(response.method, response.request_id, body)
-                }
-                sat_rpc_response::Result::Error(error) => Event::Failure(response.method, response.request_id, error),
-            }),
+                    sat_rpc_response::Result::Error(error) => {
+                        Event::Failure(response.method, response.request_id, error)
+                    }
+                })
+            }
             Message::RpcRequest(request) => {
                 assert_eq!(request.method, "startReplication", "nothing else is asked of clients");
                 self.server_starts += 1;
@@ -181,7 +193,10 @@ impl Parser {
                 assert!(!begin.lsn.is_empty(), "a position");
                 let id = begin.subscription_id;
                 assert!(self.asked.contains_key(&id), "{id} was not asked for");
-                assert!(self.replied.contains(&id), "data of {id} before its reply, or on another connection");
+                assert!(
+                    self.replied.contains(&id),
+                    "data of {id} before its reply, or on another connection"
+                );
                 assert!(!self.delivered.contains(&id), "{id} twice");
                 let (open, done, rows) = (None, Vec::new(), Vec::new());
                 self.block = Some(Block::Data { id, lsn: text(&begin.lsn), open, done, rows });
@@ -203,7 +218,11 @@ impl Parser {
                     panic!("outside a block")
                 };
                 assert!(open.is_none(), "all pairs closed");
-                assert_eq!(done.iter().cloned().collect::<BTreeSet<_>>(), self.asked[&id], "each request once");
+                assert_eq!(
+                    done.iter().cloned().collect::<BTreeSet<_>>(),
+                    self.asked[&id],
+                    "each request once"
+                );
                 let count = rows.len();
                 for (table, values) in rows {
                     // INSERT OR IGNORE
@@ -216,12 +235,17 @@ impl Parser {
             Message::UnsubsDataBegin(begin) => {
                 assert!(self.started && self.block.is_none(), "blocks don't overlap");
                 assert!(!begin.lsn.is_empty(), "a position");
-                self.block =
-                    Some(Block::Gone { ids: begin.subscription_ids, lsn: text(&begin.lsn), keys: Vec::new() });
+                self.block = Some(Block::Gone {
+                    ids: begin.subscription_ids,
+                    lsn: text(&begin.lsn),
+                    keys: Vec::new(),
+                });
                 None
             }
             Message::UnsubsDataEnd(_) => {
-                let Some(Block::Gone { ids, lsn, keys }) = self.block.take() else { panic!("outside a block") };
+                let Some(Block::Gone { ids, lsn, keys }) = self.block.take() else {
+                    panic!("outside a block")
+                };
                 for key in &keys {
                     self.rows.remove(key);
                 }

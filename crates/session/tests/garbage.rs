@@ -38,7 +38,11 @@ fn undecodable_messages_get_an_empty_error_and_1007_at_every_stage() {
     for garbage in [&b""[..], &[1], &[11], &[255, 1, 2], &[21, 0xFF], &[9, 0x0A, 0x7F], &[0, 0x12, 5]] {
         for (stage, mut harness) in stages().into_iter().enumerate() {
             let mut outputs = Vec::new();
-            harness.session.handle(session::Input::Message(Bytes::copy_from_slice(garbage)), harness.now, &mut outputs);
+            harness.session.handle(
+                session::Input::Message(Bytes::copy_from_slice(garbage)),
+                harness.now,
+                &mut outputs,
+            );
             if stage == 1 {
                 assert!(outputs.is_empty(), "looked at once the client is admitted");
                 let admitted = session::Admission::Admitted { acknowledged: None };
@@ -48,7 +52,11 @@ fn undecodable_messages_get_an_empty_error_and_1007_at_every_stage() {
                 session::Output::Send(message) => Some(message.clone()),
                 _ => None,
             });
-            assert_eq!(sent.last().as_ref().map(|message| &message[..]), Some(&[0][..]), "stage {stage}, {garbage:?}");
+            assert_eq!(
+                sent.last().as_ref().map(|message| &message[..]),
+                Some(&[0][..]),
+                "stage {stage}, {garbage:?}"
+            );
             assert!(
                 matches!(
                     outputs.last(),
@@ -65,7 +73,9 @@ fn undecodable_messages_get_an_empty_error_and_1007_at_every_stage() {
 
 #[test]
 fn unknown_methods_and_bodies_are_refused_as_rpc_errors() {
-    for (method, body) in [("nonsense", &b""[..]), ("subscribe", &[0xFF]), ("Authenticate", b""), ("authenticate", &[0xFF])] {
+    for (method, body) in
+        [("nonsense", &b""[..]), ("subscribe", &[0xFF]), ("Authenticate", b""), ("authenticate", &[0xFF])]
+    {
         let request = protocol::wire::SatRpcRequest {
             method: method.to_owned(),
             request_id: 77,

@@ -1,6 +1,6 @@
 //! One session with a world to look at, a clock to set and a strict client at the other end.
 
-use std::sync::Arc;
+use std::{borrow::Borrow, sync::Arc};
 
 use auth::{AuthConfig, Verifier};
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
@@ -10,13 +10,14 @@ use parking_lot::Mutex;
 use protocol::{
     Request,
     wire::{
-        SatAuthReq, SatInStartReplicationReq, SatInStopReplicationReq, SatOpLogAck, SatShapeDef, SatShapeReq, SatSubsReq,
-        SatUnsubsReq, sat_shape_def::Select,
+        SatAuthReq, SatInStartReplicationReq, SatInStopReplicationReq, SatOpLogAck, SatShapeDef, SatShapeReq,
+        SatSubsReq, SatUnsubsReq, sat_shape_def::Select,
     },
 };
 use schema::{Migration, Schema};
 use session::{
-    Admission, ClientUpdate, CloseCode, Delivery, Input, Now, Output, Session, SessionConfig, SnapshotId, StoredClient, World,
+    Admission, ClientUpdate, CloseCode, Delivery, Input, Now, Output, Session, SessionConfig, SnapshotId,
+    StoredClient, World,
 };
 
 use crate::{
@@ -195,12 +196,9 @@ impl Harness {
         self.input(Input::Message(message))
     }
 
-    pub fn request(&mut self, request: Request) -> Vec<Event> {
+    pub fn request(&mut self, request: impl Borrow<Request>) -> Vec<Event> {
         self.requests += 1;
-        if matches!(request, Request::StartReplication(_)) {
-            self.client.starting();
-        }
-        self.message(request.encode(self.requests))
+        self.message(request.borrow().encode(self.requests))
     }
 
     pub fn authenticate(&mut self, client: &str, token: &str) -> Vec<Event> {
@@ -314,7 +312,10 @@ pub fn subscription(id: &str, tables: &[&str]) -> SatSubsReq {
             selects: vec![Select { tablename: (*table).to_owned(), ..Select::default() }],
         }),
     };
-    SatSubsReq { subscription_id: id.to_owned(), shape_requests: tables.iter().enumerate().map(shape).collect() }
+    SatSubsReq {
+        subscription_id: id.to_owned(),
+        shape_requests: tables.iter().enumerate().map(shape).collect(),
+    }
 }
 
 /// A stored subscription to these tables.

@@ -6,6 +6,7 @@ mod authentication;
 mod client;
 mod garbage;
 mod harness;
+mod properties;
 mod resuming;
 mod simulator;
 mod streaming;

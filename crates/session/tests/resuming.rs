@@ -36,7 +36,8 @@ fn a_known_client_goes_on_after_its_position_with_its_subscriptions() {
     assert_eq!(harness.session.cursor(), Some(Lsn(500)));
     assert!(matches!(&harness.asked[..], [Output::Watch(tables)] if **tables == [ITEMS]));
     let events = harness.stream(&[delivery(600, 800, vec![insert(ITEMS, &["1", "a"])])]);
-    let [Event::Relation(_), Event::Relation(_), Event::Relation(_), Event::Transaction(t)] = &events[..] else {
+    let [Event::Relation(_), Event::Relation(_), Event::Relation(_), Event::Transaction(t)] = &events[..]
+    else {
         panic!("{events:?}")
     };
     assert_eq!(t.changes, ["insert items 1"]);
@@ -135,7 +136,9 @@ fn around_the_end_of_a_subscription() {
     for lsn in [400, 500] {
         let (harness, events) = resume(lsn, true, false);
         assert!(is_streaming(&events), "it never happened");
-        assert!(matches!(&harness.stored[..], [ClientUpdate::Subscribed(s)] if s.id == id && s.gone_at.is_none()));
+        assert!(
+            matches!(&harness.stored[..], [ClientUpdate::Subscribed(s)] if s.id == id && s.gone_at.is_none())
+        );
     }
     let (_, events) = resume(501, true, false);
     assert_eq!(error(&events).0, 3, "the client has passed it");
@@ -145,7 +148,10 @@ fn around_the_end_of_a_subscription() {
         let (mut harness, events) = resume(lsn, false, observed);
         assert!(is_streaming(&events));
         assert_eq!(harness.stored, [ClientUpdate::Forget(vec![id.clone()])]);
-        assert!(harness.reach(1_000).iter().all(|event| matches!(event, Event::Relation(_))), "no repeated batch");
+        assert!(
+            harness.reach(1_000).iter().all(|event| matches!(event, Event::Relation(_))),
+            "no repeated batch"
+        );
     }
     let (mut harness, events) = resume(500, false, false);
     assert!(is_streaming(&events));
@@ -154,6 +160,24 @@ fn around_the_end_of_a_subscription() {
     harness.open(snapshot, 700, 1_000);
     let events = harness.done(snapshot);
     assert!(matches!(&events[..], [Event::Gone { ids, .. }] if ids[..] == [uuid(1)]), "sent again");
+}
+
+#[test]
+fn an_end_that_was_not_seen_is_undone_durably_before_the_stream_gets_past_it() {
+    for listed in [vec![], vec![uuid(1)]] {
+        let mut harness = Harness::known();
+        harness.durable = false;
+        let events = harness.resume(1_000, &listed, client(vec![stored(&uuid(1), &["items"], Some(1_000))]));
+        assert!(is_streaming(&events), "the reply does not wait");
+        assert_eq!(harness.session.cursor(), None);
+        assert!(matches!(&harness.stored[..], [ClientUpdate::Subscribed(s)] if s.gone_at.is_none()));
+        harness.input(Input::Stored(0));
+        if listed.is_empty() {
+            let snapshot = harness.snapshot();
+            harness.open(snapshot, 700, 2_000);
+        }
+        assert_eq!(harness.session.cursor(), Some(Lsn(1_000)));
+    }
 }
 
 #[test]

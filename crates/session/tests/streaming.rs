@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use change::{Change, Lsn, Origin, RowChange};
 use protocol::{ErrorCode, Request, wire::*};
-use session::{CloseCode, ClientUpdate, Delivery, Input, Output, SessionConfig};
+use session::{ClientUpdate, CloseCode, Delivery, Input, Output, SessionConfig};
 
 use crate::{
     client::{Event, Transaction, decode},
@@ -36,7 +36,8 @@ fn start_error(events: &[Event]) -> (i32, String) {
 fn a_first_start_is_answered_first_then_all_relations_and_nothing_else_without_migrations() {
     let mut harness = Harness::known();
     let events = harness.request(Request::StartReplication(SatInStartReplicationReq::default()));
-    let [Event::Answer(_, _, body), Event::Relation(a), Event::Relation(b), Event::Relation(c)] = &events[..] else {
+    let [Event::Answer(_, _, body), Event::Relation(a), Event::Relation(b), Event::Relation(c)] = &events[..]
+    else {
         panic!("{events:?}")
     };
     let body: SatInStartReplicationResp = decode(body);
@@ -58,13 +59,15 @@ fn missing_migrations_follow_the_reply_at_positions_that_end_at_the_stream() {
         facts.schema = schema;
     });
     harness.durable = false;
-    let start = SatInStartReplicationReq { schema_version: Some(first.version.clone()), ..Default::default() };
+    let start =
+        SatInStartReplicationReq { schema_version: Some(first.version.clone()), ..Default::default() };
     let events = harness.request(Request::StartReplication(start));
     assert!(matches!(events[0], Event::Answer(..)));
     assert!(transactions(&events).is_empty(), "not before it is known where the client may be cut off");
     assert_eq!(harness.session.cursor(), None);
     let events = harness.input(Input::Stored(0));
-    let seen: Vec<_> = transactions(&events).iter().map(|t| (t.lsn.clone(), t.id, t.versions.clone())).collect();
+    let seen: Vec<_> =
+        transactions(&events).iter().map(|t| (t.lsn.clone(), t.id, t.versions.clone())).collect();
     let versions = |n: usize| vec![format!("20240102000000_{n:03}")];
     assert_eq!(seen, [("999".to_owned(), 502, versions(2)), ("1000".to_owned(), 503, versions(3))]);
     assert_eq!(transactions(&events)[0].origin, "postgres_1");

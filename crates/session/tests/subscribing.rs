@@ -102,8 +102,13 @@ fn the_stream_is_held_for_the_snapshot_then_the_reply_comes_and_the_data_at_its_
     let snapshot = Snapshot { xmin: Xid(700), xmax: Xid(710), in_progress: vec![Xid(705)] };
     let input = Input::SnapshotOpened { id, snapshot, lsn: Lsn(2_000) };
     harness.session.handle(input, harness.now, &mut outputs);
-    let [Output::Store { number, updates }, Output::Send(reply), Output::Flush, Output::ReadSnapshot { .. }, Output::Reach(Lsn(2_000))] =
-        &outputs[..]
+    let [
+        Output::Store { number, updates },
+        Output::Send(reply),
+        Output::Flush,
+        Output::ReadSnapshot { .. },
+        Output::Reach(Lsn(2_000)),
+    ] = &outputs[..]
     else {
         panic!("{outputs:?}")
     };
@@ -111,9 +116,12 @@ fn the_stream_is_held_for_the_snapshot_then_the_reply_comes_and_the_data_at_its_
     assert!(accepted(&[harness.client.take(reply)]));
     assert_eq!(harness.session.cursor(), Some(Lsn(1_000)), "released");
     // Seen by the snapshot, so before the block; the next is not.
-    assert!(harness.stream(&[delivery(1_500, 704, vec![insert(ITEMS, &["1", "a"])])]).is_empty(), "not subscribed yet");
+    assert!(
+        harness.stream(&[delivery(1_500, 704, vec![insert(ITEMS, &["1", "a"])])]).is_empty(),
+        "not subscribed yet"
+    );
     let unseen = delivery(1_600, 705, vec![insert(ITEMS, &["2", "a"])]);
-    assert!(harness.stream(&[unseen.clone()]).is_empty());
+    assert!(harness.stream(std::slice::from_ref(&unseen)).is_empty());
     assert_eq!(harness.session.cursor(), None, "it stands at its place");
     assert_eq!(harness.session.wants_snapshot_frames(), None);
     harness.wait(29);
@@ -131,7 +139,10 @@ fn the_stream_is_held_for_the_snapshot_then_the_reply_comes_and_the_data_at_its_
     assert_eq!(lsn, "1500", "the last transaction passed");
     assert_eq!(harness.session.cursor(), Some(Lsn(1_500)));
     let events = harness.stream(&[unseen]);
-    assert!(matches!(&events[..], [Event::Transaction(t)] if t.changes == ["insert items 2"]), "now it counts");
+    assert!(
+        matches!(&events[..], [Event::Transaction(t)] if t.changes == ["insert items 2"]),
+        "now it counts"
+    );
 }
 
 #[test]
@@ -155,7 +166,7 @@ fn a_snapshot_that_misses_what_the_stream_has_passed_is_taken_again() {
     harness.subscribe(&uuid(1), &["items"]);
     let first = harness.snapshot();
     assert!(harness.open(first, 700, 2_000).is_empty(), "it does not see 720");
-    assert!(matches!(harness.asked.pop(), Some(Output::OpenSnapshot { .. } )));
+    assert!(matches!(harness.asked.pop(), Some(Output::OpenSnapshot { .. })));
     assert!(matches!(harness.asked.pop(), Some(Output::DropSnapshot { id }) if id == first));
     harness.world.set(|facts| facts.passed.push((Xid(725), Lsn(900))));
     let snapshot = Snapshot { xmin: Xid(721), xmax: Xid(730), in_progress: vec![Xid(725)] };
@@ -174,7 +185,10 @@ fn without_a_snapshot_in_time_the_request_is_refused_and_the_stream_goes_on() {
     assert_eq!(harness.session.next_deadline(), Some(harness.now.mono_ms + 1_000));
     assert!(harness.wait(999).is_empty());
     let events = harness.wait(1);
-    assert_eq!(refusal(&events), (uuid(1), 2, "Internal error while checking data availability".to_owned(), 0));
+    assert_eq!(
+        refusal(&events),
+        (uuid(1), 2, "Internal error while checking data availability".to_owned(), 0)
+    );
     assert!(matches!(harness.asked.last(), Some(Output::DropSnapshot { .. })));
     assert_eq!(harness.session.cursor(), Some(Lsn(1_000)));
     harness.subscribe(&uuid(1), &["items"]);
@@ -218,7 +232,10 @@ fn requests_get_a_pair_each_and_a_table_is_read_once() {
     let schema = tables::schema();
     frame(&mut harness, id, 0, rows(schema.table(ITEMS).unwrap(), &[&["1", "a"]]));
     frame(&mut harness, id, 1, rows(schema.table(OWNED).unwrap(), &[&["1", USER, "a"]]));
-    assert!(matches!(&harness.done(id)[..], [Event::Data { rows: 2, .. }]), "all four pairs, checked by the client");
+    assert!(
+        matches!(&harness.done(id)[..], [Event::Data { rows: 2, .. }]),
+        "all four pairs, checked by the client"
+    );
 }
 
 #[test]
@@ -254,8 +271,12 @@ fn replies_keep_the_order_of_requests_while_everything_else_goes_on() {
 fn an_unsubscribe_is_answered_at_once_and_its_batch_names_every_id() {
     let mut harness = Harness::streaming().with_subscription(&uuid(1), &["items"]);
     let events = harness.unsubscribe(&[&uuid(1), "some:hash", ""]);
-    assert!(matches!(&events[..], [Event::Answer(method, _, body)] if method == "unsubscribe" && body.is_empty()));
-    let Some(Output::OpenSnapshot { reads, .. }) = harness.asked.last() else { panic!("{:?}", harness.asked) };
+    assert!(
+        matches!(&events[..], [Event::Answer(method, _, body)] if method == "unsubscribe" && body.is_empty())
+    );
+    let Some(Output::OpenSnapshot { reads, .. }) = harness.asked.last() else {
+        panic!("{:?}", harness.asked)
+    };
     assert!(matches!(&reads[..], [read] if read.kind == ReadKind::Keys && read.table.id == ITEMS));
     let id = harness.snapshot();
     harness.open(id, 700, 2_000);
@@ -267,23 +288,34 @@ fn an_unsubscribe_is_answered_at_once_and_its_batch_names_every_id() {
     let [Event::Gone { ids, lsn, keys: 1 }] = &events[..] else { panic!("{events:?}") };
     assert_eq!((&ids[..], lsn.as_str()), (&[uuid(1), "some:hash".into(), String::new()][..], "2000"));
     assert!(harness.client.rows.is_empty());
-    assert_eq!(harness.stored.last(), Some(&ClientUpdate::Gone(vec![change::SubscriptionId::new(&uuid(1))], Lsn(2_000))));
-    assert!(harness.stream(&[delivery(2_500, 800, vec![insert(ITEMS, &["8", "a"])])]).is_empty(), "after it none");
+    assert_eq!(
+        harness.stored.last(),
+        Some(&ClientUpdate::Gone(vec![change::SubscriptionId::new(&uuid(1))], Lsn(2_000)))
+    );
+    assert!(
+        harness.stream(&[delivery(2_500, 800, vec![insert(ITEMS, &["8", "a"])])]).is_empty(),
+        "after it none"
+    );
     let last = harness.client.unacked.back().copied().unwrap();
     harness.acknowledge(last, "1500", &[&uuid(1)]);
-    assert_eq!(harness.stored.last(), Some(&ClientUpdate::Forget(vec![change::SubscriptionId::new(&uuid(1))])));
+    assert_eq!(
+        harness.stored.last(),
+        Some(&ClientUpdate::Forget(vec![change::SubscriptionId::new(&uuid(1))]))
+    );
 }
 
 #[test]
 fn unknown_ids_and_covered_tables_need_no_query() {
-    let mut harness =
-        Harness::streaming().with_subscription(&uuid(1), &["items"]);
+    let mut harness = Harness::streaming().with_subscription(&uuid(1), &["items"]);
     harness.subscribe(&uuid(2), &["items"]);
     harness.wait(30);
     let events = harness.unsubscribe(&["unknown"]);
     assert!(matches!(&events[..], [Event::Answer(..), Event::Gone { keys: 0, .. }]), "{events:?}");
     let events = harness.unsubscribe(&[&uuid(1)]);
-    assert!(matches!(&events[..], [Event::Answer(..), Event::Gone { keys: 0, .. }]), "the other one covers it");
+    assert!(
+        matches!(&events[..], [Event::Answer(..), Event::Gone { keys: 0, .. }]),
+        "the other one covers it"
+    );
     let events = harness.stream(&[delivery(1_500, 800, vec![insert(ITEMS, &["1", "a"])])]);
     assert!(matches!(&events[..], [Event::Transaction(_)]));
 }
@@ -305,8 +337,16 @@ fn what_is_unsubscribed_before_its_data_never_gets_it() {
     harness.open(id, 700, 2_000);
     let events = harness.unsubscribe(&[&uuid(1)]);
     assert!(matches!(&events[..], [Event::Answer(..), Event::Gone { keys: 0, .. }]), "{events:?}");
-    assert!(harness.asked.iter().any(|output| matches!(output, Output::DropSnapshot { id: dropped } if *dropped == id)));
-    assert_eq!(harness.stored.last(), Some(&ClientUpdate::Forget(vec![change::SubscriptionId::new(&uuid(1))])));
+    assert!(
+        harness
+            .asked
+            .iter()
+            .any(|output| matches!(output, Output::DropSnapshot { id: dropped } if *dropped == id))
+    );
+    assert_eq!(
+        harness.stored.last(),
+        Some(&ClientUpdate::Forget(vec![change::SubscriptionId::new(&uuid(1))]))
+    );
     assert!(harness.reach(2_000).is_empty() && harness.wait(100).is_empty());
 }
 
@@ -321,7 +361,9 @@ fn a_block_on_the_wire_is_finished_before_its_unsubscribe_and_before_a_new_start
     assert!(matches!(&harness.unsubscribe(&[&uuid(1)])[..], [Event::Answer(..)]));
     assert!(harness.stop().is_empty());
     let events = harness.done(id);
-    assert!(matches!(&events[..], [Event::Data { .. }, Event::Answer(method, ..)] if method == "stopReplication"));
+    assert!(
+        matches!(&events[..], [Event::Data { .. }, Event::Answer(method, ..)] if method == "stopReplication")
+    );
 }
 
 #[test]
@@ -372,7 +414,10 @@ fn a_block_never_stands_inside_a_large_transaction() {
     harness.wait(30);
     let changes = (0..250).map(|n| insert(NOTES, &[&n.to_string(), "a"])).collect();
     let large = delivery(1_500, 800, changes);
-    assert!(harness.stream(&[large.clone()]).is_empty(), "the snapshot does not see it: the block is first");
+    assert!(
+        harness.stream(std::slice::from_ref(&large)).is_empty(),
+        "the snapshot does not see it: the block is first"
+    );
     assert!(matches!(&harness.done(id)[..], [Event::Data { .. }]));
     assert!(matches!(&harness.stream(&[large])[..], [Event::Transaction(t)] if t.changes.len() == 250));
 }

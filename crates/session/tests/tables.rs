@@ -63,7 +63,8 @@ pub fn migration(n: usize, schema: &Schema) -> (Arc<Migration>, Arc<Schema>) {
     let statement =
         Statement { kind: StatementKind::AlterAddColumn, sqlite: Some(format!("{sql};\n")), postgres: sql };
     let op = MigrationOp::Table { table: items, statements: vec![statement] };
-    let migration = Migration { version, xid: Xid(500 + n as u64), recorded_ms: 1_700_000_000_000, ops: vec![op] };
+    let migration =
+        Migration { version, xid: Xid(500 + n as u64), recorded_ms: 1_700_000_000_000, ops: vec![op] };
     (Arc::new(migration), Arc::new(after))
 }
 

@@ -12,7 +12,8 @@ use crate::{
 const RELATION: u32 = 0;
 
 pub fn relation() -> Bytes {
-    let column = |name: &str| SatRelationColumn { name: name.to_owned(), is_nullable: true, ..Default::default() };
+    let column =
+        |name: &str| SatRelationColumn { name: name.to_owned(), is_nullable: true, ..Default::default() };
     let relation = SatRelation {
         schema_name: "public".into(),
         table_name: "items".into(),
@@ -34,7 +35,8 @@ pub fn op(op: sat_trans_op::Op) -> SatTransOp {
 
 /// Operations of one transaction that inserts a row.
 pub fn insert(lsn: u32, ms: u64, values: &[&str]) -> Vec<SatTransOp> {
-    let insert = SatOpInsert { relation_id: RELATION, row_data: row(values), tags: vec![format!("{CLIENT}@{ms}")] };
+    let insert =
+        SatOpInsert { relation_id: RELATION, row_data: row(values), tags: vec![format!("{CLIENT}@{ms}")] };
     transaction(lsn, ms, sat_trans_op::Op::Insert(insert))
 }
 
@@ -79,7 +81,11 @@ fn what_comes_before_the_clients_consent_is_dropped_and_counted() {
     assert!(harness.message(log(insert(1, 5, &["1", "a"]))).is_empty());
     harness.message(consent(7));
     harness.message(log(insert(1, 5, &["1", "a"])));
-    assert_eq!((written(&mut harness), harness.session.dropped_writes()), (vec![], 2), "that was no request of ours");
+    assert_eq!(
+        (written(&mut harness), harness.session.dropped_writes()),
+        (vec![], 2),
+        "that was no request of ours"
+    );
     harness.message(consent(0));
     harness.message(log(insert(1, 5, &["1", "a"])));
     assert_eq!(written(&mut harness), [1]);
@@ -88,7 +94,9 @@ fn what_comes_before_the_clients_consent_is_dropped_and_counted() {
 #[test]
 fn one_transaction_is_with_the_writer_at_a_time() {
     let mut harness = writing();
-    harness.message(log([insert(1, 5, &["1", "a"]), insert(2, 6, &["2", "a"]), insert(3, 7, &["3", "a"])].concat()));
+    harness.message(log(
+        [insert(1, 5, &["1", "a"]), insert(2, 6, &["2", "a"]), insert(3, 7, &["3", "a"])].concat()
+    ));
     assert_eq!(written(&mut harness), [1]);
     harness.input(Input::Written(WriteOutcome::Done));
     assert_eq!(written(&mut harness), [2]);
@@ -116,7 +124,9 @@ fn repetitions_of_what_postgres_has_are_skipped() {
     harness.message(consent(0));
     harness.message(relation());
     harness.asked.clear();
-    harness.message(log([insert(4, 4, &["1", "a"]), insert(5, 5, &["1", "a"]), insert(6, 6, &["1", "a"])].concat()));
+    harness.message(log(
+        [insert(4, 4, &["1", "a"]), insert(5, 5, &["1", "a"]), insert(6, 6, &["1", "a"])].concat()
+    ));
     assert_eq!(written(&mut harness), [6]);
 }
 
@@ -157,7 +167,9 @@ fn what_stands_before_a_changed_key_is_written_before_the_connection_ends() {
     let bad = transaction(2, 6, sat_trans_op::Op::Update(update));
     let events = harness.message(log([insert(1, 5, &["1", "a"]), bad, insert(3, 7, &["3", "a"])].concat()));
     assert!(events.is_empty() && harness.closed.is_none());
-    assert!(harness.asked.iter().any(|output| matches!(output, Output::WriteRejected { position: Some(2), .. })));
+    assert!(
+        harness.asked.iter().any(|output| matches!(output, Output::WriteRejected { position: Some(2), .. }))
+    );
     assert_eq!(written(&mut harness), [1]);
     assert!(!harness.session.accepts_messages());
     let events = harness.input(Input::Written(WriteOutcome::Done));
@@ -176,7 +188,8 @@ fn wrong_values_unknown_tables_and_refused_requests_are_invalid() {
         request_id: 0,
         result: Some(sat_rpc_response::Result::Error(SatErrorResp::default())),
     };
-    let empty = Message::RpcResponse(SatRpcResponse { method: "startReplication".into(), ..Default::default() });
+    let empty =
+        Message::RpcResponse(SatRpcResponse { method: "startReplication".into(), ..Default::default() });
     for message in [
         log(std::mem::take(&mut short)),
         log(gone),

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use change::{ClientLsn, ClientTransaction, Snapshot, Tag, Tags};
 use protocol::{GoneEncoder, InsertEncoder};
 use session::{
-    Admission, ClientUpdate, Input, Now, Output, Read, ReadKind, Session, SnapshotId, StoredClient, WriteOutcome,
+    Admission, ClientUpdate, Input, Now, Output, Read, ReadKind, Session, SnapshotId, StoredClient,
+    WriteOutcome,
 };
 
 use super::{postgres::Postgres, random::Random, router::Router};
@@ -85,7 +86,12 @@ impl Connection {
 
     /// Answers something that is under way, or hands something in that is wanted. Whether there was anything.
     pub fn work(
-        &mut self, postgres: &mut Postgres, router: &Router, stored: &mut StoredClient, now: Now, random: &mut Random,
+        &mut self,
+        postgres: &mut Postgres,
+        router: &Router,
+        stored: &mut StoredClient,
+        now: Now,
+        random: &mut Random,
     ) -> bool {
         let first = random.below(5);
         for turn in 0..5 {
@@ -118,7 +124,9 @@ impl Connection {
 
     fn feed(&mut self, router: &Router, now: Now, random: &mut Random) -> bool {
         use session::World as _;
-        let Some(cursor) = self.session.cursor().filter(|cursor| *cursor < router.position()) else { return false };
+        let Some(cursor) = self.session.cursor().filter(|cursor| *cursor < router.position()) else {
+            return false;
+        };
         match router.read(cursor, 1 + random.below(5)) {
             Some((deliveries, reached)) => self.hand(Input::Stream { deliveries, reached }, now),
             None => self.hand(Input::StreamLost, now),
@@ -136,7 +144,13 @@ impl Connection {
         true
     }
 
-    fn answer(&mut self, postgres: &mut Postgres, stored: &StoredClient, now: Now, random: &mut Random) -> bool {
+    fn answer(
+        &mut self,
+        postgres: &mut Postgres,
+        stored: &StoredClient,
+        now: Now,
+        random: &mut Random,
+    ) -> bool {
         if self.tasks.is_empty() {
             return false;
         }
@@ -153,7 +167,9 @@ impl Connection {
             }
             Task::WalEnd => Input::WalEnd(Ok(postgres.end())),
             Task::Open(id) => {
-                let Some((_, reads, parts)) = self.snapshots.iter_mut().find(|(open, ..)| *open == id) else { return true };
+                let Some((_, reads, parts)) = self.snapshots.iter_mut().find(|(open, ..)| *open == id) else {
+                    return true;
+                };
                 if random.one_in(12) {
                     self.snapshots.retain(|(open, ..)| *open != id);
                     Input::SnapshotFailed { id }

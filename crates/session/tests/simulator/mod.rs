@@ -255,3 +255,10 @@ fn everybody_ends_with_what_the_database_has() {
 fn a_gone_batch_comes_after_every_deletion_that_its_snapshot_saw() {
     simulate(185, &verifier());
 }
+
+/// A gone batch was sent again after a resume, but the client had got past the place of the first one in between and was
+/// taken to have seen it.
+#[test]
+fn an_unseen_end_is_not_taken_for_seen_after_a_second_resume() {
+    simulate(13_251, &verifier());
+}

@@ -1,6 +1,6 @@
 //! A client as spec 02 §11.5 and 05 §4 describe it: it wants tables, writes rows, acknowledges, and comes back.
 
-use std::collections::BTreeSet;
+use std::{borrow::Borrow, collections::BTreeSet};
 
 use bytes::Bytes;
 use change::{Lsn, RelationId};
@@ -95,9 +95,9 @@ impl Peer {
         }
     }
 
-    fn ask(&mut self, request: Request) {
+    fn ask(&mut self, request: impl Borrow<Request>) {
         self.requests += 1;
-        self.send(request.encode(self.requests));
+        self.send(request.borrow().encode(self.requests));
     }
 
     /// The app wants something new.
@@ -165,7 +165,8 @@ impl Peer {
 
     /// Takes the next message; whether there was one.
     pub fn receive(&mut self, now: Now, random: &mut Random) -> bool {
-        let Some(message) = self.connection.as_mut().and_then(|connection| connection.to_client.pop_front()) else {
+        let Some(message) = self.connection.as_mut().and_then(|connection| connection.to_client.pop_front())
+        else {
             return false;
         };
         match self.parser.try_take(&message) {
@@ -225,7 +226,6 @@ impl Peer {
     fn answered(&mut self, method: &str, body: &Bytes) {
         match method {
             "authenticate" => {
-                self.parser.starting();
                 let request = match &self.parser.lsn {
                     Some(lsn) => {
                         let ids = self.wants.iter().filter_map(|(_, id)| id.clone());

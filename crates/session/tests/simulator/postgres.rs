@@ -5,7 +5,10 @@ use std::{
     sync::Arc,
 };
 
-use change::{Change, ClientOp, ClientOpKind, ClientTransaction, Lsn, Origin, RelationId, Row, RowChange, Snapshot, Transaction, Xid};
+use change::{
+    Change, ClientOp, ClientOpKind, ClientTransaction, Lsn, Origin, RelationId, Row, RowChange, Snapshot,
+    Transaction, Xid,
+};
 use schema::{Migration, Schema, Table};
 use session::{Delivery, Read, ReadKind};
 
@@ -153,8 +156,13 @@ impl Postgres {
     }
 
     fn commit(
-        &mut self, xid: u64, origin: Origin, commit_ms: u64, writes: Vec<(Key, Option<Values>)>,
-        migration: Option<Arc<Migration>>, random: &mut Random,
+        &mut self,
+        xid: u64,
+        origin: Origin,
+        commit_ms: u64,
+        writes: Vec<(Key, Option<Values>)>,
+        migration: Option<Arc<Migration>>,
+        random: &mut Random,
     ) {
         let mut changes = Vec::new();
         let mut effects = Vec::new();
