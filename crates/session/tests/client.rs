@@ -148,7 +148,7 @@ impl Parser {
                             match body.err {
                                 None => drop(self.replied.insert(body.subscription_id)),
                                 Some(error) => {
-                                    assert_ne!(error.code, 0, "code 0 kills clients that are connecting")
+                                    assert_ne!(error.code, 0, "code 0 kills clients that are connecting");
                                 }
                             }
                         }
