@@ -28,7 +28,7 @@ impl Report {
         ratio: Option<f64>,
     ) {
         let ratio = ratio.map_or(String::new(), |ratio| format!("{ratio:.2}"));
-        let row = format!("| {what} | {} | {} | {ratio} |", result.to_string(), baseline.to_string());
+        let row = format!("| {what} | {} | {} | {ratio} |", result, baseline);
         println!("{row}");
         self.rows.push(row);
     }
