@@ -123,7 +123,7 @@ impl SnapshotPool {
     async fn begin(&self, wire: &mut Wire) -> Result<(Snapshot, Lsn), SnapshotError> {
         let begin = format!(
             "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
-             SET LOCAL statement_timeout = {}; SET LOCAL row_security = off; SET LOCAL work_mem = '64MB'; \
+             SET LOCAL statement_timeout = {}; SET LOCAL row_security = off; \
              SELECT pg_current_snapshot(), pg_current_wal_insert_lsn()",
             self.inner.settings.statement_timeout.as_millis()
         );

@@ -1,5 +1,13 @@
 //! Broken connections and restarts: nothing is lost, nothing comes twice, and migrations come where they were.
 
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use postgres::replication::StreamError;
+use testkit::{Cluster, Options};
+
 use super::{Synced, replica::Replica};
 
 #[tokio::test]
@@ -61,4 +69,36 @@ async fn a_restart_passes_the_same_history_again() {
         assert_eq!(before.migration, after.migration);
         assert_eq!(before.schema, after.schema);
     }
+}
+
+/// A server that stops answering without closing anything is noticed within 10 s (spec 07 §0), and taken up again.
+#[tokio::test]
+async fn a_silent_server_is_noticed() {
+    let cluster = tokio::task::spawn_blocking(|| Cluster::temporary(&Options::default()));
+    let cluster = cluster.await.expect("no panic").expect("a cluster");
+    let synced = Synced::create_in(&cluster).await;
+    let mut replica = Replica::start(&synced).await;
+    replica.catch_up(&synced.app).await;
+    let sender = "SELECT active_pid FROM pg_replication_slots WHERE active";
+    let sender: i32 = synced.app.query_one(sender, &[]).await.expect("a walsender").get(0);
+    let postmaster = cluster.pid().expect("a postmaster");
+    let signal = |name: &str| {
+        let pids = [sender.to_string(), postmaster.to_string()];
+        let status = Command::new("kill").arg(name).args(pids).status().expect("kill");
+        assert!(status.success());
+    };
+    signal("-STOP");
+    let begun = Instant::now();
+    let error = loop {
+        if let Err(error) = replica.stream.next_batch().await {
+            break error;
+        }
+    };
+    signal("-CONT");
+    assert!(matches!(error, StreamError::Silent), "{error}");
+    assert!(begun.elapsed() < Duration::from_secs(11), "{:?}", begun.elapsed());
+    while let Err(error) = replica.stream.connect().await {
+        assert!(error.is_slot_busy(), "{error}");
+    }
+    replica.catch_up(&synced.app).await;
 }

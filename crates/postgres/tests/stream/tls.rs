@@ -17,7 +17,8 @@ use testkit::{Cluster, Database, Options};
 const CERTIFICATE: &str = include_str!("tls/server.crt");
 const KEY: &str = include_str!("tls/server.key");
 
-const HBA: &str = "hostnossl all open all trust\nhost all postgres all trust\nhostssl all all all scram-sha-256\n";
+const HBA: &str =
+    "hostnossl all open all trust\nhost all postgres all trust\nhostssl all all all scram-sha-256\n";
 
 /// A cluster that speaks TLS.
 fn encrypted() -> Cluster {
@@ -58,7 +59,9 @@ async fn is_used_and_verified_as_asked() {
     let database = Database::create_in(&cluster).await;
     let admin = database.client().await;
     admin
-        .batch_execute("CREATE ROLE app LOGIN REPLICATION PASSWORD 'pw'; CREATE ROLE open LOGIN; CREATE PUBLICATION p")
+        .batch_execute(
+            "CREATE ROLE app LOGIN REPLICATION PASSWORD 'pw'; CREATE ROLE open LOGIN; CREATE PUBLICATION p",
+        )
         .await
         .expect("roles");
     let root = cluster.data_directory().join("root.pem");
