@@ -317,6 +317,7 @@ impl Outbound {
         let waiting = self.blocks.iter().filter_map(Block::snapshot);
         let begun = self.on_wire.iter().filter_map(|block| block.snapshot());
         cx.out.extend(waiting.chain(begun).map(|id| Output::DropSnapshot { id }));
+        cx.out.push(Output::Watch(Arc::new([])));
     }
 }
 

@@ -174,6 +174,7 @@ impl Session {
     }
 
     fn step(&mut self, input: Input, out: &mut Vec<Output>) -> Flow {
+        let is_read = self.accepts_messages();
         let mut cx = Context {
             config: &self.config,
             world: &*self.world,
@@ -195,7 +196,8 @@ impl Session {
             Stage::Live(live) => live.check_expiry(self.now)?,
             Stage::Unknown { .. } | Stage::Admitting(_) => {}
         }
-        if matches!(input, Input::Message(_) | Input::Text | Input::Oversized | Input::Alive) {
+        // A socket that is not read may hold any number of pongs.
+        if !is_read || matches!(input, Input::Message(_) | Input::Text | Input::Oversized | Input::Alive) {
             self.keepalive.heard();
         }
         match self.keepalive.look(self.now.mono_ms, self.config.ping_interval) {

@@ -110,6 +110,10 @@ fn a_full_queue_stops_the_reading() {
     let many: Vec<_> = (1..=100).flat_map(|n| insert(n, u64::from(n), &["1", "a"])).collect();
     harness.message(log(many));
     assert!(!harness.session.accepts_messages());
+    for _ in 0..10 {
+        harness.wait(20_000);
+    }
+    assert_eq!(harness.closed, None, "a socket that is not read can't show that its peer lives");
     for _ in 0..100 {
         harness.input(Input::Written(WriteOutcome::Done));
     }
