@@ -409,3 +409,14 @@ impl Driver {
         self.stage = Stage::closing(code, delay);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_connection_is_small() {
+        // The task of a connection is its driver and what it waits with. What the session keeps of a client comes on top.
+        assert!(size_of::<Driver>() <= 1024, "{}", size_of::<Driver>());
+    }
+}
