@@ -167,5 +167,6 @@ async fn a_slot_held_back_does_not_hold_up_a_shutdown_and_a_lost_one_is_made_ane
     let started = stream.connect().await.expect("a slot anew");
     assert_eq!((started.slot.fate, started.gap), (SlotFate::MadeAnew, true));
     assert!(wal_end(&synced.app).await >= started.position);
+    drop(stream);
     drop(cluster);
 }
