@@ -92,7 +92,7 @@ mod tests {
             id: RelationId(1),
             schema: "public".to_owned(),
             name: "My \"items\"".to_owned(),
-            columns: ["a", "Key", "electric_user_id", "k2"].map(column).into(),
+            columns: ["order", "Key", "electric_user_id", "k2"].map(column).into(),
             primary_key_name: "p".to_owned(),
             primary_key: vec![3, 1],
             foreign_keys: Vec::new(),
@@ -108,15 +108,14 @@ mod tests {
         let rows = ReadQuery { table: &table, wanted: Wanted::Rows, owner: Some("o'); DROP TABLE x; --") };
         assert_eq!(
             rows.sql(),
-            "COPY (SELECT s._tags, m.\"a\", m.\"Key\", m.\"electric_user_id\", m.\"k2\" FROM ONLY \
-             \"public\".\"My \"\"items\"\"\" m LEFT JOIN electric.\"shadow__1\" s ON s.\"k2\" = m.\"k2\" AND \
-             s.\"Key\" = m.\"Key\" WHERE m.\"electric_user_id\" IS NULL OR m.\"electric_user_id\"::text IN \
-             ('o''); DROP TABLE x; --', '')) TO STDOUT"
+            "COPY (SELECT s._tags, m.\"order\", m.\"Key\", m.electric_user_id, m.k2 FROM ONLY \
+             public.\"My \"\"items\"\"\" m LEFT JOIN electric.shadow__1 s ON s.k2 = m.k2 AND s.\"Key\" = m.\"Key\" \
+             WHERE m.electric_user_id IS NULL OR m.electric_user_id::text IN ('o''); DROP TABLE x; --', '')) TO STDOUT"
         );
         let keys = ReadQuery { table: &table, wanted: Wanted::Keys, owner: None };
         assert_eq!(
             keys.sql(),
-            "COPY (SELECT m.\"Key\", m.\"k2\" FROM ONLY \"public\".\"My \"\"items\"\"\" m) TO STDOUT"
+            "COPY (SELECT m.\"Key\", m.k2 FROM ONLY public.\"My \"\"items\"\"\" m) TO STDOUT"
         );
         assert_eq!(keys.columns(), [1, 3]);
     }
