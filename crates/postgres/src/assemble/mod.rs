@@ -229,8 +229,7 @@ impl Assembler {
             Some((client, ms)) => (Origin::Client(client), ms.unwrap_or(commit_ms)),
             None => (Origin::Postgres, native_ms.unwrap_or(commit_ms)),
         };
-        // Rows of a small transaction are copied, so that they don't hold on to the buffers they were received in.
-        let changes = net.finish(self.size < COPY_BELOW)?;
+        let changes = net.finish()?;
         self.close();
         if changes.is_empty() && migration.is_none() && origin == Origin::Postgres {
             return Ok(Assembled::Empty(commit.end_lsn));
@@ -284,9 +283,6 @@ impl Assembler {
         }
     }
 }
-
-/// Transactions with fewer bytes than this have their rows copied out of the receive buffers.
-const COPY_BELOW: usize = 256 * 1024;
 
 /// Client and time of a client's transaction, from the row it leaves in `acknowledged_client_lsns`.
 fn read_author(

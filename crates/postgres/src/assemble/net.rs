@@ -4,7 +4,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use change::{Change, Origin, RelationId, Row, RowBuilder, RowChange, Tag, Tags};
 use schema::Table;
 use smallvec::SmallVec;
@@ -56,10 +56,37 @@ enum Side<'a> {
 #[derive(Clone, Copy)]
 struct Image<'a> {
     role: &'a TableRole,
-    source: &'a Bytes,
     tuple: Tuple<'a>,
     /// Where the values are that `tuple` does not repeat.
     old: Option<Tuple<'a>>,
+}
+
+/// Where the values of a transaction's rows are kept: together, since each piece of memory has its price, and apart from the
+/// buffers they were received in, which hold much else.
+struct Store {
+    chunk: BytesMut,
+    chunk_size: usize,
+}
+
+impl Store {
+    /// Bytes of a chunk in a large transaction: what one row can hold on to when it outlives the others.
+    const CHUNK: usize = 64 * 1024;
+
+    fn for_rows(rows: usize) -> Store {
+        // A few rows fill no chunk; each gets just what it needs.
+        Store { chunk: BytesMut::new(), chunk_size: if rows <= LOOK_THROUGH { 0 } else { Store::CHUNK } }
+    }
+
+    fn keep(&mut self, data: &[u8]) -> Bytes {
+        if data.len() >= self.chunk_size {
+            return Bytes::copy_from_slice(data);
+        }
+        if self.chunk.capacity() < data.len() {
+            self.chunk = BytesMut::with_capacity(self.chunk_size);
+        }
+        self.chunk.extend_from_slice(data);
+        self.chunk.split().freeze()
+    }
 }
 
 impl<'a> Net<'a> {
@@ -112,7 +139,7 @@ impl<'a> Net<'a> {
         table: &'a TableRole,
         source: &'a Bytes,
     ) -> Result<(), AssembleError> {
-        let image = |tuple, old| Image { role: table, source, tuple, old };
+        let image = |tuple, old| Image { role: table, tuple, old };
         let identity_lost = || AssembleError::IdentityLost { table: role.relation.name.clone() };
         match Message::parse(source)? {
             Message::Insert { new, .. } => self.put(image(new, None))?,
@@ -200,12 +227,14 @@ impl<'a> Net<'a> {
         }
     }
 
-    /// The net changes, in the order of each row's first change.
-    pub(super) fn finish(self, copy: bool) -> Result<Vec<Change>, AssembleError> {
+    /// The net changes, in the order of each row's first change. Their rows hold on to nothing that was received.
+    pub(super) fn finish(mut self) -> Result<Vec<Change>, AssembleError> {
+        self.index = None;
+        let mut store = Store::for_rows(self.entries.len());
         let mut changes = Vec::with_capacity(self.entries.len());
         for entry in self.entries.into_iter().filter(|entry| entry.touched) {
-            let old = entry.before.row(entry.table, copy)?;
-            let new = entry.after.row(entry.table, copy)?;
+            let old = entry.before.row(entry.table, &mut store)?;
+            let new = entry.after.row(entry.table, &mut store)?;
             let tags = || {
                 let tags = entry.tags.filter(|tags| !tags.is_empty());
                 tags.unwrap_or_else(|| Tags::from_iter([Tag::EPOCH]))
@@ -239,16 +268,13 @@ impl<'a> Image<'a> {
         key.ok_or(AssembleError::OutOfOrder("a row lacks its primary key"))
     }
 
-    fn row(&self, copy: bool) -> Result<Row, AssembleError> {
+    fn row(&self, store: &mut Store) -> Result<Row, AssembleError> {
         let places: SmallVec<[Place; 16]> = self.tuple.places().collect();
         let place = |position: &Option<usize>| position.and_then(|at| places.get(at));
         if places.contains(&Place::Unchanged) {
             return self.row_with_old_values(&places);
         }
-        let data = match copy {
-            true => Bytes::copy_from_slice(self.tuple.data()),
-            false => self.source.slice_ref(self.tuple.data()),
-        };
+        let data = store.keep(self.tuple.data());
         let ranges = self.role.positions.iter().map(|position| match place(position) {
             Some(Place::At(range)) => Some(range.clone()),
             _ => None,
@@ -276,10 +302,10 @@ impl<'a> Image<'a> {
 }
 
 impl Side<'_> {
-    fn row(&self, table: &Table, copy: bool) -> Result<Option<Row>, AssembleError> {
+    fn row(&self, table: &Table, store: &mut Store) -> Result<Option<Row>, AssembleError> {
         match self {
             Side::Absent => Ok(None),
-            Side::Tuple(image) => image.row(copy).map(Some),
+            Side::Tuple(image) => image.row(store).map(Some),
             Side::Tombstone(json) => {
                 let values: HashMap<String, Option<String>> =
                     serde_json::from_slice(json).map_err(|_| AssembleError::Bookkeeping {

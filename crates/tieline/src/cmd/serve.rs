@@ -20,7 +20,10 @@ fn run_with(config: Config) -> ExitCode {
     let runtime = match bootstrap::runtime() {
         Ok(runtime) => runtime,
         Err(error) => {
-            return fail(&Banner::new("INITIALISATION ERROR", vec![format!("The system refuses threads: {error}.")]));
+            return fail(&Banner::new(
+                "INITIALISATION ERROR",
+                vec![format!("The system refuses threads: {error}.")],
+            ));
         }
     };
     let outcome = runtime.block_on(serve(config));
@@ -33,8 +36,9 @@ fn run_with(config: Config) -> ExitCode {
 }
 
 async fn serve(config: Config) -> Result<(), Banner> {
-    let mut signals = Signals::listen()
-        .map_err(|error| Banner::new("INITIALISATION ERROR", vec![format!("Signals can't be listened for: {error}.")]))?;
+    let mut signals = Signals::listen().map_err(|error| {
+        Banner::new("INITIALISATION ERROR", vec![format!("Signals can't be listened for: {error}.")])
+    })?;
     let mut service = Service::start(config).await?;
     tokio::select! {
         fatal = service.failed() => {

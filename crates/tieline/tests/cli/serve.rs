@@ -49,12 +49,20 @@ fn a_database_without_logical_decoding_ends_the_start() {
     let options = testkit::Options { settings: vec!["wal_level = replica".to_owned()], ..Default::default() };
     let cluster = testkit::Cluster::temporary(&options).unwrap();
     let (url, port) = (cluster.url("postgres"), free_port());
-    let settings =
-        [("DATABASE_URL", &*url), ("DATABASE_REQUIRE_SSL", "false"), ("AUTH_MODE", "insecure"), ("HTTP_PORT", &port)];
+    let settings = [
+        ("DATABASE_URL", &*url),
+        ("DATABASE_REQUIRE_SSL", "false"),
+        ("AUTH_MODE", "insecure"),
+        ("HTTP_PORT", &port),
+    ];
     let done = tieline(&["serve"], &settings);
     assert_eq!(done.status, 1);
     assert!(done.out.contains("DATABASE CONFIGURATION ERROR"), "{}", done.out);
-    assert!(done.out.contains("Your Postgres database is not configured with wal_level=logical"), "{}", done.out);
+    assert!(
+        done.out.contains("Your Postgres database is not configured with wal_level=logical"),
+        "{}",
+        done.out
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

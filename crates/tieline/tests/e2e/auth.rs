@@ -84,7 +84,8 @@ async fn insecure_mode_takes_unsigned_tokens_with_either_claim() {
 async fn an_expiring_token_ends_the_session_and_a_new_one_resumes_it() {
     let secret = "an HMAC secret of more than thirty-two bytes";
     let service =
-        Service::with(&[("AUTH_JWT_ALG", "HS256"), ("AUTH_JWT_KEY", secret), ("AUTH_JWT_LEEWAY", "0s")]).await;
+        Service::with(&[("AUTH_JWT_ALG", "HS256"), ("AUTH_JWT_KEY", secret), ("AUTH_JWT_LEEWAY", "0s")])
+            .await;
     service.sql(ITEMS).await;
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("secret");

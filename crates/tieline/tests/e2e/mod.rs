@@ -1,5 +1,7 @@
 //! End to end: the real binary, a real Postgres, the real npm client.
 
+#![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
 mod auth;
 mod garbage;
 mod restart;

@@ -25,7 +25,8 @@ async fn a_killed_service_comes_back_and_nobody_loads_anything_again() {
     service.wait(&has(3, "written meanwhile")).await;
     service.sql(&format!("DELETE FROM items WHERE id = '{}'", id(2))).await;
     client.wait(has_not(2)).await.unwrap();
-    let untouched = format!("SELECT rowid = (SELECT original FROM witness) FROM items WHERE id = '{}'", id(1));
+    let untouched =
+        format!("SELECT rowid = (SELECT original FROM witness) FROM items WHERE id = '{}'", id(1));
     client.wait(untouched).await.unwrap();
     client.close().await.unwrap();
 }
@@ -73,7 +74,9 @@ async fn killed_again_and_again_under_writes_nothing_is_lost_or_doubled() {
             let number = round * 100 + n;
             let insert = "INSERT OR IGNORE INTO items VALUES (?, 'c', ?)";
             app.sql(&service, insert, &[id(number).into(), number.into()]).await;
-            service.sql(&format!("INSERT INTO items VALUES ('{}', 'p', {number})", id(10_000 + number))).await;
+            service
+                .sql(&format!("INSERT INTO items VALUES ('{}', 'p', {number})", id(10_000 + number)))
+                .await;
         }
         service.kill_and_restart().await;
     }

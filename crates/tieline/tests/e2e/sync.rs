@@ -72,8 +72,15 @@ async fn work_done_offline_arrives_and_columns_merge() {
 async fn an_ended_subscription_takes_its_rows_along() {
     let service = Service::insecure().await;
     service.sql(ITEMS).await;
-    service.sql("CREATE TABLE notes (id uuid PRIMARY KEY, body text); CALL electric.electrify('notes')").await;
-    service.sql(&format!("INSERT INTO items VALUES ('{0}', 'x', 1); INSERT INTO notes VALUES ('{0}', 'y')", id(1))).await;
+    service
+        .sql("CREATE TABLE notes (id uuid PRIMARY KEY, body text); CALL electric.electrify('notes')")
+        .await;
+    service
+        .sql(&format!(
+            "INSERT INTO items VALUES ('{0}', 'x', 1); INSERT INTO notes VALUES ('{0}', 'y')",
+            id(1)
+        ))
+        .await;
     let tables = json!({ "items": items()["items"], "notes": { "id": "UUID", "body": "TEXT" } });
     let client = service.client("alice", &tables).await;
     client.connect(&unsigned_token("alice")).await.unwrap();
@@ -81,7 +88,9 @@ async fn an_ended_subscription_takes_its_rows_along() {
     client.sync(&["notes"]).await.unwrap();
     client.unsync(&key).await.unwrap();
     client.wait("SELECT count(*) = 0 FROM items").await.unwrap();
-    service.sql(&format!("INSERT INTO items VALUES ('{}', 'not wanted', 2); UPDATE notes SET body = 'z'", id(2))).await;
+    service
+        .sql(&format!("INSERT INTO items VALUES ('{}', 'not wanted', 2); UPDATE notes SET body = 'z'", id(2)))
+        .await;
     client.wait("SELECT count(*) = 1 FROM notes WHERE body = 'z'").await.unwrap();
     client.wait("SELECT count(*) = 0 FROM items").await.unwrap();
     client.sync(&["items"]).await.unwrap();
@@ -106,7 +115,9 @@ async fn a_table_electrified_while_a_client_is_connected_reaches_it() {
 async fn more_migrations_than_the_window_all_arrive() {
     let service = Service::insecure().await;
     for n in 0..45 {
-        service.sql(&format!("CREATE TABLE t{n} (id uuid PRIMARY KEY); CALL electric.electrify('t{n}')")).await;
+        service
+            .sql(&format!("CREATE TABLE t{n} (id uuid PRIMARY KEY); CALL electric.electrify('t{n}')"))
+            .await;
     }
     service.sql(ITEMS).await;
     let client = service.client("alice", &items()).await;
@@ -143,9 +154,11 @@ async fn rows_of_other_owners_never_arrive() {
     service
         .sql("CREATE TABLE owned (id uuid PRIMARY KEY, electric_user_id text); CALL electric.electrify('owned')")
         .await;
-    let rows = format!("INSERT INTO owned VALUES ('{}', 'alice'), ('{}', 'bob'), ('{}', NULL)", id(1), id(2), id(3));
+    let rows =
+        format!("INSERT INTO owned VALUES ('{}', 'alice'), ('{}', 'bob'), ('{}', NULL)", id(1), id(2), id(3));
     service.sql(&rows).await;
-    let client = service.client("alice", &json!({ "owned": { "id": "UUID", "electric_user_id": "TEXT" } })).await;
+    let client =
+        service.client("alice", &json!({ "owned": { "id": "UUID", "electric_user_id": "TEXT" } })).await;
     client.connect(&unsigned_token("alice")).await.unwrap();
     client.sync(&["owned"]).await.unwrap();
     let mine = |ids: &[u32]| {

@@ -51,7 +51,8 @@ async fn all_types_make_the_round_trip() {
     for (n, row) in ROWS.iter().enumerate() {
         service.sql(&format!("INSERT INTO everything VALUES ('{}', {row})", id(n as u32))).await;
     }
-    let columns: serde_json::Map<_, _> = COLUMNS.iter().map(|(name, ty)| ((*name).into(), json!(ty))).collect();
+    let columns: serde_json::Map<_, _> =
+        COLUMNS.iter().map(|(name, ty)| ((*name).into(), json!(ty))).collect();
     let tables = json!({ "everything": columns });
     let (alice, bob) = (service.client("alice", &tables).await, service.client("bob", &tables).await);
     for (client, user) in [(&alice, "alice"), (&bob, "bob")] {

@@ -11,10 +11,13 @@ use protocol::{
 };
 use testkit::{
     Satellite,
-    satellite::{Incoming, unsigned_token},
+    satellite::{Incoming, Op as RowOp, unsigned_token},
 };
 
 use super::{report::Report, rig::Rig};
+
+/// The origin of what Postgres wrote itself.
+const POSTGRES_ORIGIN: &str = "postgres_1";
 
 /// A table made and synced, with an id and a text.
 pub(super) async fn make_table(rig: &Rig, name: &str) -> Result<()> {
@@ -27,8 +30,15 @@ pub(super) async fn make_table(rig: &Rig, name: &str) -> Result<()> {
 
 /// A client signed in and streaming; `number` makes its id.
 pub(super) async fn connect(rig: &Rig, number: u32) -> Result<Satellite> {
+    let mut client = sign_in(rig, number).await?;
+    client.start(&[]).await?;
+    Ok(client)
+}
+
+/// A client signed in.
+pub(super) async fn sign_in(rig: &Rig, number: u32) -> Result<Satellite> {
     let id = format!("00000000-0000-4000-8000-{number:012}");
-    Satellite::open(rig.port, &id, &unsigned_token(&format!("user-{number}"))).await
+    Satellite::sign_in(rig.port, &id, &unsigned_token(&format!("user-{number}"))).await
 }
 
 /// The subscription id that [`subscribe`] uses.
@@ -38,6 +48,23 @@ pub(super) const SUBSCRIPTION: &str = "11111111-1111-4111-8111-111111111111";
 pub(super) async fn subscribe(client: &mut Satellite, table: &str) -> Result<()> {
     client.subscribe(SUBSCRIPTION, &[table]).await?;
     client.data_of(SUBSCRIPTION).await.map(drop)
+}
+
+/// Waits until everything committed so far has reached a client, by a row of its own that comes back.
+pub(super) async fn catch_up(rig: &Rig, client: &mut Satellite) -> Result<()> {
+    rig.connect().await?.batch_execute("CREATE TABLE IF NOT EXISTS catch_up (id int8 PRIMARY KEY)").await?;
+    rig.connect().await?.batch_execute("CALL electric.electrify('catch_up')").await?;
+    let row: i64 = rig.connect().await?.query_one("SELECT count(*) FROM catch_up", &[]).await?.get(0);
+    const SUBSCRIPTION: &str = "33333333-3333-4333-8333-333333333333";
+    while client.subscribe(SUBSCRIPTION, &["catch_up"]).await.is_err() {}
+    client.data_of(SUBSCRIPTION).await?;
+    rig.connect().await?.batch_execute(&format!("INSERT INTO catch_up VALUES ({row})")).await?;
+    loop {
+        let (_, ops) = client.next_transaction().await?;
+        if ops.iter().any(|op| matches!(op, RowOp::Insert { table, .. } if table == "catch_up")) {
+            return Ok(());
+        }
+    }
 }
 
 /// Many clients connected at once, in parallel as far as a small machine can.
@@ -60,8 +87,8 @@ pub(super) async fn crowd(rig: &Rig, count: u32, first: u32, table: Option<&str>
 pub(super) struct Tally {
     /// Row operations.
     pub(super) rows: usize,
-    /// Transactions.
-    pub(super) transactions: usize,
+    /// Transactions that came from clients: echoes.
+    pub(super) echoes: usize,
     unacknowledged: usize,
 }
 
@@ -78,9 +105,11 @@ impl Tally {
         let mut open = None;
         for op in log.decode()?.ops {
             match op.op {
-                Some(Op::Begin(begin)) => open = Some((begin.lsn, begin.transaction_id.unwrap_or_default())),
+                Some(Op::Begin(begin)) => {
+                    self.echoes += usize::from(begin.origin() != POSTGRES_ORIGIN);
+                    open = Some((begin.lsn, begin.transaction_id.unwrap_or_default()));
+                }
                 Some(Op::Commit(_)) => {
-                    self.transactions += 1;
                     self.unacknowledged += 1;
                     last = open.take();
                 }

@@ -18,16 +18,19 @@ pub(super) async fn measure(rig: &Rig, report: &mut Report) -> Result<()> {
         admin.batch_execute(&fill).await?;
         admin.batch_execute(&format!("VACUUM ANALYZE {table}, electric.shadow__public__{table}")).await?;
         let limit = baseline::copy_out(rig, &format!("SELECT id, content FROM {table}")).await?;
+        // What was written has to have passed through the service first: that is another measurement.
         let mut client = clients::connect(rig, 2).await?;
+        clients::catch_up(rig, &mut client).await?;
         let before = rig.memory()?.resident;
         rig.forget_peak()?;
         let started = Instant::now();
         client.subscribe(clients::SUBSCRIPTION, &[&table]).await?;
-        let mut received = 0usize;
+        let (mut received, mut begun) = (0usize, false);
         loop {
             match client.socket().receive().await? {
+                Incoming::Message(Message::SubsDataBegin(_)) => begun = true,
                 // Counting operations is cheap and decoding them is not what is measured.
-                Incoming::Message(Message::OpLog(log)) => received += log.count(),
+                Incoming::Message(Message::OpLog(log)) if begun => received += log.count(),
                 Incoming::Message(Message::SubsDataEnd(_)) => break,
                 Incoming::Message(_) => {}
                 Incoming::Closed(closed) => bail!("the service closed: {closed:?}"),

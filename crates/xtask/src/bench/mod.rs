@@ -50,7 +50,7 @@ pub(crate) async fn run(bench: Bench) -> Result<()> {
         clients::measure(&rig, &mut report).await?;
     }
     if wanted("stream") {
-        stream::measure(&rig, &mut report).await?;
+        stream::measure(&mut rig, &mut report).await?;
     }
     if wanted("writes") {
         writes::measure(&rig, &mut report).await?;

@@ -23,12 +23,12 @@ impl Report {
     pub(crate) fn row(
         &mut self,
         what: &str,
-        result: impl ToString,
-        baseline: impl ToString,
+        result: impl std::fmt::Display,
+        baseline: impl std::fmt::Display,
         ratio: Option<f64>,
     ) {
         let ratio = ratio.map_or(String::new(), |ratio| format!("{ratio:.2}"));
-        let row = format!("| {what} | {} | {} | {ratio} |", result, baseline);
+        let row = format!("| {what} | {result} | {baseline} | {ratio} |");
         println!("{row}");
         self.rows.push(row);
     }

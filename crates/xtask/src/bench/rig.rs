@@ -106,16 +106,6 @@ impl Rig {
         Ok(())
     }
 
-    /// Halts the service's process where it stands, so that work piles up in Postgres.
-    pub(crate) fn pause_service(&self) -> Result<()> {
-        Ok(kill(self.service_pid()?, Signal::SIGSTOP)?)
-    }
-
-    /// Lets it go on.
-    pub(crate) fn resume_service(&self) -> Result<()> {
-        Ok(kill(self.service_pid()?, Signal::SIGCONT)?)
-    }
-
     fn service_pid(&self) -> Result<Pid> {
         let child = self.service.as_ref().context("the service is not running")?;
         Ok(Pid::from_raw(child.id() as i32))

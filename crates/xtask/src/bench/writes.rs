@@ -54,7 +54,7 @@ async fn write(number: usize, client: &mut Satellite) -> Result<()> {
     const AHEAD: usize = 16;
     let mut tally = Tally::default();
     for sent in 0..EACH {
-        while sent >= tally.transactions + AHEAD {
+        while sent >= tally.echoes + AHEAD {
             tally.receive(client).await?;
         }
         let id = (number * 1_000_000 + sent).to_string();
@@ -63,7 +63,7 @@ async fn write(number: usize, client: &mut Satellite) -> Result<()> {
         let timestamp = 1_700_000_000_000 + sent as u64;
         client.write_at(sent as u32 + 1, timestamp, vec![Satellite::insert(0, &row, &[])]).await?;
     }
-    while tally.transactions < EACH {
+    while tally.echoes < EACH {
         tally.receive(client).await?;
     }
     Ok(())

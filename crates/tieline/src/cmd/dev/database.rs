@@ -14,7 +14,8 @@ CALL electric.electrify('public', 'items');
 
 /// Connects to the private cluster.
 pub async fn connect(url: &str) -> Result<Client> {
-    let (client, connection) = tokio_postgres::connect(url, NoTls).await.context("connecting to the private Postgres")?;
+    let (client, connection) =
+        tokio_postgres::connect(url, NoTls).await.context("connecting to the private Postgres")?;
     tokio::spawn(async move {
         // An error here shows as an error of the query that waits for it.
         let _ = connection.await;

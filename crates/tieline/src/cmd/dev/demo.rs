@@ -41,15 +41,14 @@ pub async fn show(scripts: &Path, service: &str, url: &str) -> Result<()> {
     let stage = Stage { alice, bob, postgres: database::connect(url).await?, url: url.to_owned() };
     stage.postgres.batch_execute("TRUNCATE items").await?;
     step("alice and bob sign in and sync `items`", async {
-        tokio::try_join!(
-            async { stage.alice.connect(&token::unsigned("alice")).await },
-            async { stage.bob.connect(&token::unsigned("bob")).await },
-        )?;
+        tokio::try_join!(async { stage.alice.connect(&token::unsigned("alice")).await }, async {
+            stage.bob.connect(&token::unsigned("bob")).await
+        },)?;
         tokio::try_join!(stage.alice.sync(&["items"]), stage.bob.sync(&["items"])).map(drop)
     })
     .await?;
-    stage.from_psql().await?;
-    stage.from_alice().await?;
+    stage.psql_inserts().await?;
+    stage.alice_inserts().await?;
     stage.both_at_once().await?;
     stage.offline().await?;
     for client in [stage.alice, stage.bob] {
@@ -72,7 +71,7 @@ const TWO: &str = "00000000-0000-4000-8000-000000000002";
 
 impl Stage {
     /// A row of psql's goes to both clients.
-    async fn from_psql(&self) -> Result<()> {
+    async fn psql_inserts(&self) -> Result<()> {
         println!("\npsql: INSERT INTO items …");
         let (alice, bob) = tokio::join!(self.alice.wait(has(ONE, "from psql")), async {
             let sql = format!("INSERT INTO items VALUES ('{ONE}', 'from psql')");
@@ -83,7 +82,7 @@ impl Stage {
     }
 
     /// A row of one client's goes to Postgres and to the other client.
-    async fn from_alice(&self) -> Result<()> {
+    async fn alice_inserts(&self) -> Result<()> {
         println!("\nalice: INSERT INTO items …, in her local database");
         let sql = "INSERT INTO items (id, content) VALUES (?, ?)";
         self.alice.sql(sql, &[TWO.into(), "from alice".into()]).await?;
@@ -97,12 +96,17 @@ impl Stage {
         let sql = "UPDATE items SET content = ? WHERE id = ?";
         self.bob.sql(sql, &["bob was here".into(), TWO.into()]).await?;
         step("alice and Postgres have bob's", async {
-            tokio::try_join!(self.alice.wait(has(TWO, "bob was here")), self.postgres_has(TWO, "bob was here")).map(drop)
+            tokio::try_join!(
+                self.alice.wait(has(TWO, "bob was here")),
+                self.postgres_has(TWO, "bob was here")
+            )
+            .map(drop)
         })
         .await?;
         self.alice.sql(sql, &["alice, last".into(), TWO.into()]).await?;
         step("bob and Postgres have alice's", async {
-            tokio::try_join!(self.bob.wait(has(TWO, "alice, last")), self.postgres_has(TWO, "alice, last")).map(drop)
+            tokio::try_join!(self.bob.wait(has(TWO, "alice, last")), self.postgres_has(TWO, "alice, last"))
+                .map(drop)
         })
         .await
     }
@@ -111,7 +115,9 @@ impl Stage {
     async fn offline(&self) -> Result<()> {
         println!("\nbob goes offline and writes; psql deletes a row meanwhile; bob comes back");
         self.bob.disconnect().await?;
-        self.bob.sql("UPDATE items SET content = ? WHERE id = ?", &["written offline".into(), TWO.into()]).await?;
+        self.bob
+            .sql("UPDATE items SET content = ? WHERE id = ?", &["written offline".into(), TWO.into()])
+            .await?;
         psql(&self.url, &format!("DELETE FROM items WHERE id = '{ONE}'")).await?;
         self.alice.wait(format!("SELECT count(*) = 0 FROM items WHERE id = '{ONE}'")).await?;
         step("bob is back, and all three agree", async {

@@ -137,7 +137,10 @@ async fn start_service(url: &str, port: u16) -> Result<Service> {
             "AUTH_MODE" => "insecure".into(),
             "HTTP_PORT" => port.to_string(),
             // Whatever the surroundings hold for a real service is not meant for this one.
-            name if name.starts_with("AUTH_") || name == "TIELINE_CONTAINER" || name == "PG_PROXY_PASSWORD" => {
+            name if name.starts_with("AUTH_")
+                || name == "TIELINE_CONTAINER"
+                || name == "PG_PROXY_PASSWORD" =>
+            {
                 return None;
             }
             // The guide says all that matters; the service's own lines would hide it.
@@ -156,7 +159,9 @@ fn usable_port() -> Result<u16> {
     if TcpListener::bind((Ipv4Addr::LOCALHOST, DEFAULT_PORT)).is_ok() {
         return Ok(DEFAULT_PORT);
     }
-    let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)) else { bail!("no free port on this machine") };
+    let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)) else {
+        bail!("no free port on this machine")
+    };
     println!("port {DEFAULT_PORT} is taken: using a free one (--port chooses)");
     Ok(listener.local_addr()?.port())
 }
