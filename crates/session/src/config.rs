@@ -17,6 +17,9 @@ pub struct SessionConfig {
     pub subscription_delay: Millis,
     /// Longest wait for a snapshot before `subscribe` is answered with an error (spec 06 §2.3).
     pub snapshot_timeout: Millis,
+    /// Longest wait for the stream to come as far as the database before `subscribe` is refused for an unknown table. Together
+    /// with `snapshot_timeout` less than the 3 s after which clients stop waiting (spec 02 §5.3).
+    pub catch_up_timeout: Millis,
     /// Longest time between a `startReplication` request and its reply; after that the connection is closed without one,
     /// since the client has stopped waiting after 3 s (spec 02 §7.1).
     pub start_timeout: Millis,
@@ -54,6 +57,7 @@ impl Default for SessionConfig {
             ping_interval: 20_000,
             subscription_delay: 30,
             snapshot_timeout: 1_000,
+            catch_up_timeout: 1_000,
             start_timeout: 2_500,
             heartbeat_interval: 300_000,
             heartbeat_distance: 64 << 20,

@@ -1,11 +1,13 @@
 //! What every part of a session needs while it handles one input.
 
 use bytes::Bytes;
+use change::Lsn;
 use protocol::wire::SatErrorResp;
 use smallvec::SmallVec;
 
 use crate::{
-    ClientUpdate, CloseCode, Output, RefusalKind, SessionConfig, SnapshotId, World, io::Now, wire::ErrorCode,
+    ClientUpdate, CloseCode, Output, RefusalKind, SessionConfig, SnapshotId, Unavailable, World, io::Now,
+    wire::ErrorCode,
 };
 
 /// The surroundings of one call of [`crate::Session::handle`].
@@ -35,6 +37,29 @@ impl Context<'_> {
         number
     }
 
+    /// Asks where Postgres' log ends; the answer comes through [`Context::wal_end`].
+    pub(crate) fn ask_wal_end(&mut self) {
+        self.ledger.wal_end = match self.ledger.wal_end {
+            Question::None => {
+                self.out.push(Output::QueryWalEnd);
+                Question::Asked
+            }
+            Question::Asked | Question::AskedTooEarly => Question::AskedTooEarly,
+        };
+    }
+
+    /// Postgres' answer; `None` if it is not to the question that was asked last.
+    pub(crate) fn wal_end(&mut self, end: Result<Lsn, Unavailable>) -> Option<Result<Lsn, Unavailable>> {
+        match std::mem::take(&mut self.ledger.wal_end) {
+            Question::None => None,
+            Question::Asked => Some(end),
+            Question::AskedTooEarly => {
+                self.ask_wal_end();
+                None
+            }
+        }
+    }
+
     /// A name for another snapshot, never given before on this connection.
     pub(crate) fn name_snapshot(&mut self) -> SnapshotId {
         let id = SnapshotId(self.ledger.snapshots);
@@ -49,6 +74,17 @@ pub(crate) struct Ledger {
     stores: u64,
     snapshots: u64,
     unstored: SmallVec<[u64; 4]>,
+    wal_end: Question,
+}
+
+/// Whether Postgres is being asked for the end of its log. Answers have no names, so there is one question at a time.
+#[derive(Clone, Copy, Debug, Default)]
+enum Question {
+    #[default]
+    None,
+    Asked,
+    /// Whoever asked has given up, and another needs an answer that is newer: it is asked again after this one.
+    AskedTooEarly,
 }
 
 impl Ledger {

@@ -5,6 +5,7 @@
 //! unacknowledged transactions, insertion points, expiry.
 
 mod block;
+mod catch_up;
 mod config;
 mod context;
 mod delivery;

@@ -14,7 +14,7 @@ use protocol::{
 };
 
 use crate::{
-    CloseCode, Input, Millis, Now, SessionConfig, SnapshotId,
+    CloseCode, Input, Millis, Now, SessionConfig, SnapshotId, World,
     context::{Context, Ending, Flow, Ledger},
     handshake,
     inbound::Inbound,
@@ -90,13 +90,13 @@ impl Live {
             && self.inbound.has_room(config)
     }
 
-    pub(crate) fn next_deadline(&self, now: Now) -> Option<Millis> {
+    pub(crate) fn next_deadline(&self, now: Now, world: &dyn World) -> Option<Millis> {
         let expiry = self
             .identity
             .deadline()
             .map(|at| now.mono_ms.saturating_add(at.saturating_add(1).saturating_sub(now.wall_ms)));
-        let start = self.start.as_ref().map(|start| start.deadline(now));
-        let outbound = self.outbound.as_ref().map(|outbound| outbound.next_deadline(now));
+        let start = self.start.as_ref().map(|start| start.deadline(now, world));
+        let outbound = self.outbound.as_ref().map(|outbound| outbound.next_deadline(now, world));
         [expiry, start, outbound].into_iter().flatten().min()
     }
 
@@ -119,8 +119,12 @@ impl Live {
                 }
             }
             Input::WalEnd(end) => {
-                if let Some(start) = &mut self.start {
-                    start.wal_end(end, cx)?;
+                if let Some(end) = cx.wal_end(end) {
+                    if let Some(start) = &mut self.start {
+                        start.wal_end(end, cx)?;
+                    } else if let Some(outbound) = &mut self.outbound {
+                        outbound.wal_end(end, cx);
+                    }
                 }
             }
             Input::Written(outcome) => self.inbound.written(outcome, cx)?,
@@ -255,7 +259,7 @@ impl Live {
                 cx.send(response(&envelope, &SatInStopReplicationResp {}));
             }
             Request::Subscribe(body) => {
-                Outbound::subscribe(self.outbound.as_deref_mut(), envelope, &body, cx);
+                Outbound::subscribe(self.outbound.as_deref_mut(), envelope, body, cx);
             }
             Request::Unsubscribe(body) => {
                 cx.send(response(&envelope, &SatUnsubsResp {}));

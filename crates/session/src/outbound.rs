@@ -7,12 +7,12 @@ use protocol::wire::SatOpLogAck;
 use schema::{Dialect, Migration, Schema};
 
 use crate::{
-    ClientUpdate, CloseCode, Delivery, Millis, Now, Output,
+    ClientUpdate, CloseCode, Delivery, Millis, Now, Output, World,
     block::{Block, OpenBlock, Subject},
     context::{Context, Ending, Flow},
     delivery::{self, Encoded},
     live::UNKNOWN_TRANSACTION,
-    subscription::{Subscription, Subscriptions},
+    subscription::{Doubtful, Subscription, Subscriptions},
     window::Window,
     wire,
 };
@@ -36,6 +36,8 @@ pub(crate) struct Outbound {
     pub(super) subscriptions: Subscriptions,
     /// Blocks that wait for their place, in order.
     pub(super) blocks: VecDeque<Block>,
+    /// A `subscribe` for a table that the stream may be about to bring.
+    pub(super) doubtful: Option<Box<Doubtful>>,
     /// The block on the wire.
     pub(super) on_wire: Option<Box<OpenBlock>>,
     pub(super) ended: Vec<(SubscriptionId, Lsn)>,
@@ -91,6 +93,7 @@ impl Outbound {
             newest_xid: Xid(0),
             subscriptions: Subscriptions::new(beginning.subscriptions, user, schema.clone()),
             blocks: VecDeque::new(),
+            doubtful: None,
             on_wire: None,
             ended: Vec::new(),
             window: Window::new(cx.config.unacked_window),
@@ -128,8 +131,9 @@ impl Outbound {
     }
 
     /// When to look again without any input.
-    pub(crate) fn next_deadline(&self, now: Now) -> Millis {
-        self.next_block_deadline(now).map_or(self.heartbeat_at, |at| at.min(self.heartbeat_at))
+    pub(crate) fn next_deadline(&self, now: Now, world: &dyn World) -> Millis {
+        let doubtful = self.doubtful.as_ref().map(|doubtful| doubtful.deadline(now, world));
+        [self.next_block_deadline(now), doubtful].into_iter().flatten().fold(self.heartbeat_at, Millis::min)
     }
 
     /// The next transactions. What can't be taken now will be handed in again, since the cursor stays before it.
@@ -194,6 +198,7 @@ impl Outbound {
     pub(crate) fn go_on(&mut self, cx: &mut Context<'_>) -> Flow {
         self.held_by = self.held_by.filter(|number| !cx.ledger.is_durable(*number));
         self.send_owed_migrations(cx);
+        self.settle_doubt(cx);
         self.refuse_late(cx);
         loop {
             self.open_next(cx);

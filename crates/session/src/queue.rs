@@ -61,7 +61,7 @@ impl Outbound {
     }
 
     pub(crate) fn owes_a_reply(&self) -> bool {
-        self.blocks.iter().any(|block| block.unanswered.is_some())
+        self.doubtful.is_some() || self.blocks.iter().any(|block| block.unanswered.is_some())
     }
 
     pub(crate) fn is_in_block(&self) -> bool {

@@ -143,7 +143,9 @@ impl Session {
         match &self.stage {
             Stage::Unknown { deadline } => Some(*deadline),
             Stage::Admitting(candidate) => Some(candidate.deadline),
-            Stage::Live(live) => Some(live.next_deadline(self.now).map_or(ping, |at| at.min(ping))),
+            Stage::Live(live) => {
+                Some(live.next_deadline(self.now, &*self.world).map_or(ping, |at| at.min(ping)))
+            }
             Stage::Ended => None,
         }
     }

@@ -11,7 +11,8 @@ use schema::Migration;
 
 use crate::{
     ClientUpdate, CloseCode, Millis, Now, Output, PendingMigrations, StoredClient, StoredSubscription,
-    Unavailable,
+    Unavailable, World,
+    catch_up::CatchUp,
     context::{Context, Ending, Flow},
     delivery,
     outbound::{Beginning, Outbound, OwedMigrations},
@@ -30,6 +31,8 @@ pub(crate) struct Start {
 enum Step {
     /// Nothing has been looked at.
     Asked,
+    /// The client's schema is unknown so far.
+    Doubting(CatchUp),
     /// What is stored may be read once earlier changes of it are durable.
     Settling(Lsn),
     /// What is stored is being read.
@@ -40,9 +43,6 @@ enum Step {
     CatchingUp(Lsn, StoredClient),
 }
 
-/// How often to look whether the stream has caught up.
-const POLL: Millis = 20;
-
 impl Start {
     pub(crate) fn new(envelope: SatRpcRequest, body: SatInStartReplicationReq, cx: &Context<'_>) -> Start {
         let give_up_at = cx.now.mono_ms.saturating_add(cx.config.start_timeout);
@@ -50,9 +50,12 @@ impl Start {
     }
 
     /// When to look again.
-    pub(crate) fn deadline(&self, now: Now) -> Millis {
-        match self.step {
-            Step::CatchingUp(..) => self.give_up_at.min(now.mono_ms.saturating_add(POLL)),
+    pub(crate) fn deadline(&self, now: Now, world: &dyn World) -> Millis {
+        match &self.step {
+            Step::Doubting(catch_up) => catch_up.deadline(now, world).min(self.give_up_at),
+            Step::CatchingUp(position, stored) if world.position() >= resumes_at(*position, stored) => {
+                now.mono_ms
+            }
             _ => self.give_up_at,
         }
     }
@@ -63,8 +66,17 @@ impl Start {
             // No answer rather than a wrong one: the client backs off and asks again.
             return Err(Ending::quiet(CloseCode::InternalError, ""));
         }
+        if matches!(self.step, Step::Asked) && self.unknown_version(cx).is_some() {
+            // To be refused for that is fatal for the client, so it must be true of the database, not only of the stream.
+            self.step = Step::Doubting(CatchUp::begin(self.give_up_at, cx));
+        }
+        if let Step::Doubting(catch_up) = &mut self.step
+            && !catch_up.is_over(cx)
+        {
+            return Ok(None);
+        }
         self.step = match mem::replace(&mut self.step, Step::Asked) {
-            Step::Asked => match self.look(cx)? {
+            Step::Asked | Step::Doubting(_) => match self.look(cx)? {
                 Some(position) => Step::Settling(position),
                 None => return Ok(Some(self.first_start(user, cx))),
             },
@@ -82,11 +94,16 @@ impl Start {
         Ok(None)
     }
 
+    /// The client's schema, if no migration has that version.
+    fn unknown_version(&self, cx: &Context<'_>) -> Option<&str> {
+        let version = self.body.schema_version.as_deref()?;
+        let is_known = cx.world.migrations().iter().any(|migration| migration.version == version);
+        (!is_known).then_some(version)
+    }
+
     /// The checks that need no lookup, in the order of spec 02 §6.3. The position to resume at, unless it is a first start.
     fn look(&self, cx: &Context<'_>) -> Flow<Option<Lsn>> {
-        if let Some(version) = &self.body.schema_version
-            && !cx.world.migrations().iter().any(|migration| migration.version == *version)
-        {
+        if let Some(version) = self.unknown_version(cx) {
             return Err(self.refuse(Code::UnknownSchemaVsn, format!("Unknown schema version: \"{version}\"")));
         }
         if !self.body.lsn.is_empty() {
@@ -110,7 +127,7 @@ impl Start {
             Step::CatchingUp(position, stored)
         } else {
             // After a crash the client may be ahead of what the stream has handed on so far (spec 02 §7.1).
-            cx.out.push(Output::QueryWalEnd);
+            cx.ask_wal_end();
             Step::BeyondUs(position, stored)
         };
         Ok(())
@@ -127,6 +144,10 @@ impl Start {
                 }
                 cx.out.push(Output::Reach(needed));
                 Step::CatchingUp(position, stored)
+            }
+            Step::Doubting(mut catch_up) => {
+                catch_up.wal_end(end, cx);
+                Step::Doubting(catch_up)
             }
             step => step,
         };

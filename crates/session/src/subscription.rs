@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 
-use change::{RelationId, Row, SubscriptionId, UserId};
+use change::{Lsn, RelationId, Row, SubscriptionId, UserId};
 use prost::Message as _;
 use protocol::{
     SubsError, SubsErrorCode,
     wire::{SatRpcRequest, SatSubsReq},
 };
 use schema::{Schema, Table};
-use shapes::{Shape, ShapeSet};
+use shapes::{Shape, ShapeErrorCode, ShapeSet};
 
 use crate::{
-    StoredSubscription,
+    Millis, Now, StoredSubscription, Unavailable, World,
     block::{Block, Subject, Unanswered},
+    catch_up::CatchUp,
     context::Context,
     outbound::Outbound,
     shape, wire,
@@ -205,12 +206,29 @@ pub(crate) fn refusal(message: &str) -> SubsError {
 /// Longest subscription id in bytes (spec 02 §1).
 const MAX_ID: usize = 128;
 
+/// A `subscribe` for a table that is unknown so far. A migration may have been committed right before it, and the stream
+/// brings it in a moment: it is looked at again when the stream is as far as the database was.
+#[derive(Debug)]
+pub(crate) struct Doubtful {
+    envelope: SatRpcRequest,
+    request: SatSubsReq,
+    catch_up: CatchUp,
+}
+
+impl Doubtful {
+    /// When to look again.
+    pub(crate) fn deadline(&self, now: Now, world: &dyn World) -> Millis {
+        self.catch_up.deadline(now, world)
+    }
+}
+
 impl Outbound {
-    /// `subscribe`: refused at once, or answered when the snapshot of its data is open (spec 06 §5.1).
+    /// `subscribe`: refused at once, or answered when the snapshot of its data is open (spec 06 §5.1). Only a table that
+    /// can't be found is looked for again first.
     pub(crate) fn subscribe(
         outbound: Option<&mut Outbound>,
         envelope: SatRpcRequest,
-        request: &SatSubsReq,
+        request: SatSubsReq,
         cx: &mut Context<'_>,
     ) {
         let Some(outbound) = outbound else {
@@ -218,26 +236,57 @@ impl Outbound {
                 refusal("Replication has not been started: send `startReplication` before `subscribe`");
             return cx.send(wire::not_subscribed(&envelope, &request.subscription_id, refusal));
         };
-        match outbound.subscriptions.check(request, cx) {
-            Err(refusal) => cx.send(wire::not_subscribed(&envelope, &request.subscription_id, refusal)),
-            Ok(shapes) => {
-                let id = SubscriptionId::new(&request.subscription_id);
-                let requests = shapes.iter().map(|shape| shape.request.clone()).collect();
-                outbound.subscriptions.all.push(Subscription {
-                    id: id.clone(),
-                    state: State::Pending,
-                    shapes,
-                });
-                let until = cx.now.mono_ms.saturating_add(cx.config.snapshot_timeout);
-                let unanswered = Some(Box::new(Unanswered { request: envelope, until }));
-                outbound.blocks.push_back(Block::new(
-                    Subject::Data { id, requests },
-                    unanswered,
-                    cx.now.mono_ms,
-                ));
+        match outbound.subscriptions.check(&request, cx) {
+            Err(refusal) if misses_a_table(&refusal) => {
+                let until = cx.now.mono_ms.saturating_add(cx.config.catch_up_timeout);
+                let catch_up = CatchUp::begin(until, cx);
+                outbound.doubtful = Some(Box::new(Doubtful { envelope, request, catch_up }));
             }
+            checked => outbound.conclude(checked, envelope, &request, cx),
         }
     }
+
+    /// The answer to a question about the end of the log.
+    pub(crate) fn wal_end(&mut self, end: Result<Lsn, Unavailable>, cx: &mut Context<'_>) {
+        if let Some(doubtful) = &mut self.doubtful {
+            doubtful.catch_up.wal_end(end, cx);
+        }
+    }
+
+    /// Looks again for a table that was unknown, once the stream has caught up. What is known then is the last word.
+    pub(super) fn settle_doubt(&mut self, cx: &mut Context<'_>) {
+        if let Some(doubtful) = self.doubtful.take_if(|doubtful| doubtful.catch_up.is_over(cx)) {
+            let Doubtful { envelope, request, .. } = *doubtful;
+            let checked = self.subscriptions.check(&request, cx);
+            self.conclude(checked, envelope, &request, cx);
+        }
+    }
+
+    fn conclude(
+        &mut self,
+        checked: Result<Vec<Shape>, SubsError>,
+        envelope: SatRpcRequest,
+        request: &SatSubsReq,
+        cx: &mut Context<'_>,
+    ) {
+        let shapes = match checked {
+            Ok(shapes) => shapes,
+            Err(refusal) => {
+                return cx.send(wire::not_subscribed(&envelope, &request.subscription_id, refusal));
+            }
+        };
+        let id = SubscriptionId::new(&request.subscription_id);
+        let requests = shapes.iter().map(|shape| shape.request.clone()).collect();
+        self.subscriptions.all.push(Subscription { id: id.clone(), state: State::Pending, shapes });
+        let until = cx.now.mono_ms.saturating_add(cx.config.snapshot_timeout);
+        let unanswered = Some(Box::new(Unanswered { request: envelope, until }));
+        self.blocks.push_back(Block::new(Subject::Data { id, requests }, unanswered, cx.now.mono_ms));
+    }
+}
+
+/// Whether a newer schema may change that.
+fn misses_a_table(refusal: &SubsError) -> bool {
+    refusal.shape_request_error.iter().any(|error| error.code == ShapeErrorCode::TableNotFound as i32)
 }
 
 impl Subscriptions {

@@ -192,6 +192,20 @@ impl Harness {
         events
     }
 
+    /// Says that the database is no further than the stream, if that is asked.
+    pub fn nothing_is_on_its_way(&mut self) -> Vec<Event> {
+        match self.asked.pop() {
+            Some(Output::QueryWalEnd) => {
+                let end = self.world.position();
+                self.input(Input::WalEnd(Ok(end)))
+            }
+            other => {
+                self.asked.extend(other);
+                Vec::new()
+            }
+        }
+    }
+
     pub fn message(&mut self, message: Bytes) -> Vec<Event> {
         self.input(Input::Message(message))
     }

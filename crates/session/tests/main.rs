@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod authentication;
+mod catching_up;
 mod client;
 mod garbage;
 mod harness;

@@ -25,7 +25,7 @@ use crate::{
 enum Happening {
     Authenticate { user: u8 },
     Admission(u8),
-    Start { lsn: Option<u16>, listed: Vec<u8> },
+    Start { lsn: Option<u16>, listed: Vec<u8>, version: Option<u8> },
     Stop,
     Subscribe { id: u8, tables: Vec<u8> },
     Unsubscribe(Vec<u8>),
@@ -51,7 +51,8 @@ fn happening() -> impl Strategy<Value = Happening> {
     prop_oneof![
         1 => (0u8..4).prop_map(|user| Happening::Authenticate { user }),
         3 => (0u8..12).prop_map(Happening::Admission),
-        3 => (proptest::option::of(0u16..2_000), few()).prop_map(|(lsn, listed)| Happening::Start { lsn, listed }),
+        3 => (proptest::option::of(0u16..2_000), few(), proptest::option::weighted(0.3, 1u8..4))
+            .prop_map(|(lsn, listed, version)| Happening::Start { lsn, listed, version }),
         1 => Just(Happening::Stop),
         6 => (0u8..5, few()).prop_map(|(id, tables)| Happening::Subscribe { id, tables }),
         3 => few().prop_map(Happening::Unsubscribe),
@@ -61,7 +62,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => proptest::collection::vec(any::<u8>(), 0..6).prop_map(Happening::Garbage),
         4 => (few(), any::<bool>(), proptest::bool::weighted(0.05))
             .prop_map(|(listed, pending, unavailable)| Happening::Client { listed, pending, unavailable }),
-        2 => proptest::option::weighted(0.9, 0u16..3_000).prop_map(Happening::WalEnd),
+        4 => proptest::option::weighted(0.9, 0u16..3_000).prop_map(Happening::WalEnd),
         10 => (0u8..6, any::<bool>(), proptest::bool::weighted(0.1), 0u8..50)
             .prop_map(|(count, own, migration, idle)| Happening::Stream { count, own, migration, idle }),
         8 => (0u8..6, 0u8..20, 0u8..60).prop_map(|(wrong, xmax, ahead)| Happening::Opened { wrong, xmax, ahead }),
@@ -91,7 +92,7 @@ struct Run {
     requests: u32,
 }
 
-const NAMES: [&str; 4] = ["items", "notes", "owned", "nope"];
+const NAMES: [&str; 4] = ["items", "notes", "owned", "late"];
 
 impl Run {
     fn new(window: u32) -> Run {
@@ -183,10 +184,12 @@ impl Run {
                     n => Admission::Admitted { acknowledged: (n > 6).then(|| client_lsn(3)) },
                 }));
             }
-            Happening::Start { lsn, listed } => {
+            Happening::Start { lsn, listed, version } => {
                 let lsn = lsn.map(|lsn| Lsn(u64::from(lsn)).to_wire()).unwrap_or_default();
                 let subscription_ids = Run::ids(&listed);
-                let body = SatInStartReplicationReq { lsn, subscription_ids, ..Default::default() };
+                let schema_version = version.map(|n| format!("20240102000000_{n:03}"));
+                let body =
+                    SatInStartReplicationReq { lsn, subscription_ids, schema_version, ..Default::default() };
                 self.request(Request::StartReplication(body));
             }
             Happening::Stop => self.request(Request::StopReplication(SatInStopReplicationReq {})),
@@ -315,7 +318,8 @@ impl Run {
             let change = insert(table, &values);
             let next = if migration && n == 0 && self.migrations < 5 {
                 self.migrations += 1;
-                let (migration, schema) = tables::migration(self.migrations, &self.schema);
+                let migrate = if self.migrations == 2 { tables::creation } else { tables::migration };
+                let (migration, schema) = migrate(self.migrations, &self.schema);
                 self.schema = schema;
                 let transaction = tables::transaction(self.position, self.xid, Vec::new());
                 self.world.set(|facts| {
@@ -355,7 +359,7 @@ proptest! {
         let greeting = [
             Happening::Authenticate { user: 0 },
             Happening::Admission(5),
-            Happening::Start { lsn: None, listed: Vec::new() },
+            Happening::Start { lsn: None, listed: Vec::new(), version: None },
         ];
         let all = greeting.into_iter().filter(|_| !skip_greeting).chain(happenings).collect();
         run(window, all);

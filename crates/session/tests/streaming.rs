@@ -160,7 +160,8 @@ fn refusals_of_a_start_come_in_order_with_their_codes_and_close() {
         (request(lsn(""), None, ids()), 2, "Cannot resume subscriptions for a first-time client"),
     ] {
         let mut harness = Harness::known();
-        let events = harness.request(Request::StartReplication(request));
+        let mut events = harness.request(Request::StartReplication(request));
+        events.extend(harness.nothing_is_on_its_way());
         assert_eq!(start_error(&events), (code, text.to_owned()));
         assert_eq!(harness.closed, Some((CloseCode::InvalidPayload, "")));
     }

@@ -76,7 +76,8 @@ fn the_checks_come_in_order_and_never_with_code_0() {
     ];
     for (request, code, text, shapes) in cases {
         let id = request.subscription_id.clone();
-        let events = harness.request(Request::Subscribe(request));
+        let mut events = harness.request(Request::Subscribe(request));
+        events.extend(harness.nothing_is_on_its_way());
         assert_eq!(refusal(&events), (id, code, text.to_owned(), shapes));
         assert_eq!(harness.closed, None);
     }

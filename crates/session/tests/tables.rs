@@ -10,6 +10,8 @@ pub const ITEMS: RelationId = RelationId(16_500);
 pub const NOTES: RelationId = RelationId(16_501);
 /// Has the column `electric_user_id`.
 pub const OWNED: RelationId = RelationId(16_502);
+/// Created by a migration.
+pub const LATE: RelationId = RelationId(16_503);
 
 pub fn table(id: RelationId, name: &str, columns: &[&str]) -> Arc<Table> {
     let column = |(index, name): (usize, &&str)| Column {
@@ -63,6 +65,22 @@ pub fn migration(n: usize, schema: &Schema) -> (Arc<Migration>, Arc<Schema>) {
     let statement =
         Statement { kind: StatementKind::AlterAddColumn, sqlite: Some(format!("{sql};\n")), postgres: sql };
     let op = MigrationOp::Table { table: items, statements: vec![statement] };
+    let migration =
+        Migration { version, xid: Xid(500 + n as u64), recorded_ms: 1_700_000_000_000, ops: vec![op] };
+    (Arc::new(migration), Arc::new(after))
+}
+
+/// The `n`-th migration: it creates the table `late`.
+pub fn creation(n: usize, schema: &Schema) -> (Arc<Migration>, Arc<Schema>) {
+    let mut after = schema.clone();
+    let late = table(LATE, "late", &["id", "content"]);
+    after.insert(late.clone());
+    let version = format!("20240102000000_{n:03}");
+    after.version = Some(version.clone());
+    let sql = "CREATE TABLE late (id text PRIMARY KEY, content text)".to_owned();
+    let statement =
+        Statement { kind: StatementKind::CreateTable, sqlite: Some(format!("{sql};\n")), postgres: sql };
+    let op = MigrationOp::Table { table: late, statements: vec![statement] };
     let migration =
         Migration { version, xid: Xid(500 + n as u64), recorded_ms: 1_700_000_000_000, ops: vec![op] };
     (Arc::new(migration), Arc::new(after))
