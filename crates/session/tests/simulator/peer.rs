@@ -11,7 +11,7 @@ use super::{connection::Connection, random::Random};
 use crate::{
     client::{Event, Parser, decode},
     harness::{subscription, token_of, uuid},
-    tables::{ITEMS, NOTES, OWNED},
+    tables::{ITEMS, LATE, NOTES, OWNED},
     writing,
 };
 
@@ -28,6 +28,8 @@ pub struct Peer {
     /// Written locally, the echo not seen: position, milliseconds, row, content (none for a deletion).
     pub unechoed: Vec<(u32, u64, String, Option<String>)>,
     pub started: bool,
+    /// The schema that the app was built for.
+    pub version: Option<String>,
     /// The server has asked for local writes on this connection.
     pushing: bool,
     /// The history that held some echoes is lost.
@@ -43,6 +45,7 @@ pub fn relation(name: &str) -> RelationId {
     match name {
         "items" => ITEMS,
         "notes" => NOTES,
+        "late" => LATE,
         _ => OWNED,
     }
 }
@@ -59,6 +62,7 @@ impl Peer {
             cancelling: BTreeSet::new(),
             unechoed: Vec::new(),
             started: false,
+            version: None,
             pushing: false,
             echoes_lost: false,
             next_position: 1,
@@ -235,7 +239,10 @@ impl Peer {
                             ..Default::default()
                         }
                     }
-                    None => SatInStartReplicationReq::default(),
+                    None => SatInStartReplicationReq {
+                        schema_version: self.version.clone(),
+                        ..Default::default()
+                    },
                 };
                 self.ask(Request::StartReplication(request));
             }

@@ -13,7 +13,7 @@ use schema::{Migration, Schema, Table};
 use session::{Delivery, Read, ReadKind};
 
 use super::random::Random;
-use crate::tables::{self, ITEMS, NOTES, OWNED};
+use crate::tables::{self, ITEMS, LATE, NOTES, OWNED};
 
 type Key = (RelationId, String);
 type Values = Vec<Option<String>>;
@@ -115,14 +115,51 @@ impl Postgres {
             return;
         }
         let (migration, schema) = tables::migration(self.migrations.len() + 1, &self.schema);
+        self.commit_migration(ITEMS, &migration, schema, random);
+    }
+
+    /// A transaction creates the table `late`. Nobody else is under way meanwhile. Whether it could.
+    pub fn create_late(&mut self, random: &mut Random) -> bool {
+        if !self.unseen.is_empty() || self.has_late() {
+            return false;
+        }
+        let (migration, schema) = tables::creation(self.migrations.len() + 1, &self.schema);
+        self.commit_migration(LATE, &migration, schema, random);
+        true
+    }
+
+    pub fn has_late(&self) -> bool {
+        self.schema.table(LATE).is_some()
+    }
+
+    /// A transaction writes a row of `late`, if nobody holds that.
+    pub fn write_late(&mut self, random: &mut Random) {
+        let (key, content) = (random.below(6).to_string(), random.below(1_000).to_string());
+        let values = (!random.one_in(4)).then(|| vec![Some(key.clone()), Some(content)]);
+        if self.is_locked(&(LATE, key.clone())) {
+            return;
+        }
         let xid = self.next_xid;
         self.next_xid += 1;
-        let migration = Arc::new(Migration { xid: Xid(xid), ..Migration::clone(&migration) });
+        let commit_ms = 1_700_000_000_000 + self.end;
+        self.commit(xid, Origin::Postgres, commit_ms, vec![((LATE, key), values)], None, random);
+    }
+
+    fn commit_migration(
+        &mut self,
+        table: RelationId,
+        migration: &Migration,
+        schema: Arc<Schema>,
+        random: &mut Random,
+    ) {
+        let xid = self.next_xid;
+        self.next_xid += 1;
+        let migration = Arc::new(Migration { xid: Xid(xid), ..migration.clone() });
         self.schema = schema;
         self.migrations.push(migration.clone());
         self.commit(xid, Origin::Postgres, 1_700_000_000_000 + self.end, Vec::new(), Some(migration), random);
         // It holds the table until it is visible.
-        self.unseen.last_mut().unwrap().1.extend((0..6).map(|key| (ITEMS, key.to_string())));
+        self.unseen.last_mut().unwrap().1.extend((0..6).map(|key| (table, key.to_string())));
     }
 
     /// Applies a client's transaction; false while a row it needs is locked.
