@@ -44,7 +44,10 @@ pub fn migrate(before: &Schema, version: &str, xid: Xid, recorded: &[RecordedSna
                 return Step { migration: Arc::new(migration), schema: Arc::new(schema) };
             }
             Err(incompatible) => {
-                tracing::error!(version, error = %incompatible, "the table is held back from clients from now on");
+                let is_held_back = |table: &Arc<Table>| table.held_back.is_some();
+                if !before.table(incompatible.relation).is_some_and(is_held_back) {
+                    tracing::error!(version, error = %incompatible, "the table is held back from clients from now on");
+                }
                 let reason = incompatible.to_string();
                 hold_back(&mut before, &mut snapshots, incompatible.relation, reason);
             }

@@ -1,6 +1,7 @@
 //! The stream, snapshots, logging in and what is stored of clients, against real databases.
 
 mod clients;
+mod held_back;
 mod login;
 mod oracle;
 mod reach;
