@@ -2,6 +2,7 @@
 
 mod connection;
 mod http;
+mod migrating;
 mod outage;
 mod stop;
 mod streaming;
