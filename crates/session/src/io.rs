@@ -279,7 +279,9 @@ pub enum Output {
         /// Which one.
         id: SnapshotId,
     },
-    /// Make sure that the stream will be known to have reached this position soon, also on an idle database (06 §5.5 step 6, 7).
+    /// Make sure that the stream will be known to have reached this position soon, also on an idle database (06 §5.5 step 6, 7),
+    /// and look at the session again when [`World::position`] is there, whether it reads the stream or not: its
+    /// [`super::Session::next_deadline`] may have come with that.
     Reach(Lsn),
     /// Apply a client transaction, after all earlier ones of this session. There is never more than one unanswered.
     Write(ClientTransaction),

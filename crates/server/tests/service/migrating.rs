@@ -27,9 +27,12 @@ async fn a_table_can_be_subscribed_to_as_soon_as_it_is_electrified() {
     let postgres = database.client().await;
     let mut open =
         Satellite::open(running.port, "open", &unsigned_token("user")).await.expect("to be let in");
+    let mut slowest = Duration::ZERO;
     for n in 0..20 {
         create(&postgres, n).await;
+        let asked = Instant::now();
         open.subscribe(&id(n), &[&format!("new_{n}")]).await.expect("the table is known");
+        slowest = slowest.max(asked.elapsed());
         assert_eq!(within(open.data_of(&id(n))).await.expect("its data").len(), 1);
         // And on a connection that is made after the migration, which is how scripts do it.
         create(&postgres, 100 + n).await;
@@ -39,6 +42,7 @@ async fn a_table_can_be_subscribed_to_as_soon_as_it_is_electrified() {
         assert_eq!(within(fresh.data_of(&id(n))).await.expect("its data").len(), 1);
         fresh.close().await;
     }
+    assert!(slowest < PROMPT, "the session is woken when the table is there: {slowest:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
