@@ -256,7 +256,7 @@ impl Driver {
                 Err(violation) => {
                     tracing::debug!(connection = self.id.0, "{violation}");
                     self.decoder.skip_rest();
-                    self.outbox.close(websocket::PROTOCOL_ERROR, "");
+                    self.outbox.close(websocket::CloseCode::Protocol.into(), "");
                     self.stage = Stage::answered(false);
                 }
             }

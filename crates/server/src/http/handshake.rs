@@ -1,8 +1,8 @@
 //! The upgrade request of a client: the checks of spec 02 §2.2 in their order, and the answer.
 
-use aws_lc_rs::digest;
 use axum::http::{HeaderMap, Method, Version, header, request::Parts};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
+use tungstenite::handshake::derive_accept_key;
 
 /// What a well-formed request is answered with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +65,7 @@ impl ProtocolVersion {
 pub fn check(request: &Parts) -> Result<Accepted, Refused> {
     let key = websocket_key(request).ok_or(Refused::BadRequest)?;
     let protocol = choose_protocol(&request.headers)?;
-    Ok(Accepted { accept: accept_value(key), protocol })
+    Ok(Accepted { accept: derive_accept_key(key), protocol })
 }
 
 /// The key of a valid RFC 6455 request.
@@ -102,14 +102,6 @@ fn choose_protocol(headers: &HeaderMap) -> Result<String, Refused> {
 fn tokens<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> impl Iterator<Item = &'a str> {
     let lines = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
     lines.flat_map(|line| line.split(',')).map(|token| token.trim_matches([' ', '\t']))
-}
-
-/// RFC 6455 §4.2.2.
-fn accept_value(key: &[u8]) -> String {
-    let mut context = digest::Context::new(&digest::SHA1_FOR_LEGACY_USE_ONLY);
-    context.update(key);
-    context.update(b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
-    BASE64_STANDARD.encode(context.finish())
 }
 
 #[cfg(test)]

@@ -1,8 +1,12 @@
 //! Frames of a client to messages.
 
-use bytes::{Bytes, BytesMut};
+use std::io::Cursor;
 
-use super::{MAX_CONTROL, opcode};
+use bytes::{Bytes, BytesMut};
+use tungstenite::protocol::frame::{
+    FrameHeader,
+    coding::{CloseCode, Control, Data, OpCode},
+};
 
 /// Something that a client sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +34,8 @@ pub struct Violation(&'static str);
 /// arrived of it (rounded up), whatever length its header claims.
 #[derive(Debug)]
 pub struct Decoder {
-    header: [u8; 14],
+    /// The beginning of a header that has not arrived whole; zero behind it.
+    header: [u8; LONGEST_HEADER],
     header_len: u8,
     frame: Option<Frame>,
     /// The binary message so far.
@@ -46,7 +51,7 @@ pub struct Decoder {
 /// A frame whose payload is being read.
 #[derive(Clone, Copy, Debug)]
 struct Frame {
-    opcode: u8,
+    opcode: OpCode,
     last: bool,
     mask: [u8; 4],
     remaining: u64,
@@ -58,6 +63,15 @@ enum Kind {
     Text,
 }
 
+/// Bytes of the longest header: type, length, and mask.
+const LONGEST_HEADER: usize = 14;
+
+/// Longest payload of a control frame.
+const MAX_CONTROL: u64 = 125;
+
+/// Bad Gateway: registered with IANA, but not known to the library.
+const BAD_GATEWAY: u16 = 1014;
+
 /// What is set aside at once for a message that is still under way.
 const RESERVE: usize = 64 * 1024;
 
@@ -66,7 +80,7 @@ impl Decoder {
     #[must_use]
     pub fn new(limit: usize) -> Decoder {
         Decoder {
-            header: [0; 14],
+            header: [0; LONGEST_HEADER],
             header_len: 0,
             frame: None,
             message: BytesMut::new(),
@@ -123,77 +137,57 @@ impl Decoder {
         Ok(None)
     }
 
-    /// Whether the header is complete.
+    /// Whether the header is complete. What the first two bytes forbid is told without waiting for the others.
     fn read_header(&mut self, input: &mut &[u8]) -> Result<bool, Violation> {
-        loop {
-            let have = usize::from(self.header_len);
-            let need = match self.header[1] & 0x7F {
-                _ if have < 2 => 2,
-                126 => 8,
-                127 => 14,
-                _ => 6,
-            };
-            if have == 2 && need > 2 {
-                self.check_header()?;
-            }
-            if have == need && need > 2 {
-                break;
-            }
-            let take = (need - have).min(input.len());
-            if take == 0 {
-                return Ok(false);
-            }
-            let (head, rest) = input.split_at(take);
-            self.header[have..have + take].copy_from_slice(head);
-            self.header_len += take as u8;
-            *input = rest;
+        let have = usize::from(self.header_len);
+        let (early, room) = self.header.split_at_mut(have);
+        let ahead = room.len().min(input.len());
+        room[..ahead].copy_from_slice(&input[..ahead]);
+        let arrived = early.len() + ahead;
+        if arrived < 2 {
+            self.header_len = arrived as u8;
+            *input = &[];
+            return Ok(false);
         }
-        let h = &self.header;
-        let (remaining, mask) = match h[1] & 0x7F {
-            126 => (u64::from(u16::from_be_bytes([h[2], h[3]])), [h[4], h[5], h[6], h[7]]),
-            127 => {
-                let len = u64::from_be_bytes([h[2], h[3], h[4], h[5], h[6], h[7], h[8], h[9]]);
-                (len, [h[10], h[11], h[12], h[13]])
-            }
-            len => (u64::from(len), [h[2], h[3], h[4], h[5]]),
+        // Bytes that have not arrived are zero, so the parser always finds a whole header, and tells how long it is.
+        let mut bytes = Cursor::new(&self.header);
+        let Ok(Some((header, len))) = FrameHeader::parse(&mut bytes) else {
+            return Err(Violation("an unknown frame type"));
         };
-        let shortest = match h[1] & 0x7F {
-            126 => 126,
-            127 => 1 << 16,
-            _ => 0,
-        };
-        if remaining < shortest || remaining >> 63 != 0 {
+        let size = bytes.position() as usize;
+        let mask = self.check_header(&header, len, size)?;
+        if arrived < size {
+            self.header_len = arrived as u8;
+            *input = &[];
+            return Ok(false);
+        }
+        if header.len(len) != size || len >> 63 != 0 {
             return Err(Violation("a length that is not in its shortest form"));
         }
-        self.frame = Some(Frame { opcode: h[0] & 0x0F, last: h[0] & 0x80 != 0, mask, remaining });
-        self.header_len = 0;
+        *input = &input[size - have..];
+        (self.header, self.header_len) = ([0; LONGEST_HEADER], 0);
+        self.frame = Some(Frame { opcode: header.opcode, last: header.is_final, mask, remaining: len });
         Ok(true)
     }
 
-    /// What the first two bytes tell.
-    fn check_header(&self) -> Result<(), Violation> {
-        let [first, second, ..] = self.header;
-        let last = first & 0x80 != 0;
-        if first & 0x70 != 0 {
+    /// Judges what the first two bytes tell, and the length if it stands in them, for a header of `size` bytes. The answer is
+    /// the mask.
+    fn check_header(&self, header: &FrameHeader, len: u64, size: usize) -> Result<[u8; 4], Violation> {
+        if header.rsv1 || header.rsv2 || header.rsv3 {
             return Err(Violation("a reserved bit is set"));
         }
-        if second & 0x80 == 0 {
-            return Err(Violation("a frame is not masked"));
-        }
-        match first & 0x0F {
-            opcode::CONTINUATION if self.fragmented.is_none() => Err(Violation("nothing to continue")),
-            opcode::TEXT | opcode::BINARY if self.fragmented.is_some() => {
+        let Some(mask) = header.mask else { return Err(Violation("a frame is not masked")) };
+        match header.opcode {
+            OpCode::Data(Data::Continue) if self.fragmented.is_none() => {
+                Err(Violation("nothing to continue"))
+            }
+            OpCode::Data(Data::Text | Data::Binary) if self.fragmented.is_some() => {
                 Err(Violation("a message begins inside another"))
             }
-            opcode::CONTINUATION | opcode::TEXT | opcode::BINARY => Ok(()),
-            opcode::CLOSE | opcode::PING | opcode::PONG => {
-                if last && usize::from(second & 0x7F) <= MAX_CONTROL {
-                    Ok(())
-                } else {
-                    Err(Violation("a control frame is fragmented or too long"))
-                }
+            OpCode::Control(_) if !header.is_final || len > MAX_CONTROL || size > header.len(MAX_CONTROL) => {
+                Err(Violation("a control frame is fragmented or too long"))
             }
-            _ => Err(Violation("an unknown frame type")),
+            OpCode::Data(_) | OpCode::Control(_) => Ok(mask),
         }
     }
 
@@ -201,13 +195,13 @@ impl Decoder {
     fn begin_frame(&mut self) -> Option<Event> {
         let frame = self.frame?;
         match frame.opcode {
-            opcode::TEXT => {
+            OpCode::Data(Data::Text) => {
                 self.fragmented = Some(Kind::Text);
                 return (!self.skipping).then_some(Event::Text);
             }
-            opcode::BINARY => self.fragmented = Some(Kind::Binary),
-            opcode::CONTINUATION => {}
-            _ => return None,
+            OpCode::Data(Data::Binary) => self.fragmented = Some(Kind::Binary),
+            OpCode::Data(_) => {}
+            OpCode::Control(_) => return None,
         }
         if self.fragmented != Some(Kind::Binary) || self.skipping {
             return None;
@@ -229,7 +223,7 @@ impl Decoder {
         *input = rest;
         frame.remaining -= take as u64;
         match frame.opcode {
-            opcode::CLOSE | opcode::PING | opcode::PONG => {
+            OpCode::Control(_) => {
                 let start = self.control.len();
                 self.control.extend_from_slice(bytes);
                 unmask(&mut self.control[start..], frame.mask);
@@ -248,21 +242,20 @@ impl Decoder {
     fn end_frame(&mut self) -> Result<Option<Event>, Violation> {
         let Some(frame) = self.frame.take() else { return Ok(None) };
         match frame.opcode {
-            opcode::CLOSE => {
+            OpCode::Control(control) => {
                 let payload = std::mem::take(&mut self.control);
-                self.closed = true;
-                close_code(&payload).map(|code| Some(Event::Close(code)))
+                match control {
+                    Control::Close => {
+                        self.closed = true;
+                        close_code(&payload).map(|code| Some(Event::Close(code)))
+                    }
+                    _ if self.skipping => Ok(None),
+                    Control::Ping => Ok(Some(Event::Ping(payload.into()))),
+                    Control::Pong | Control::Reserved(_) => Ok(Some(Event::Pong)),
+                }
             }
-            opcode::PING | opcode::PONG => {
-                let payload = std::mem::take(&mut self.control);
-                Ok(match frame.opcode {
-                    _ if self.skipping => None,
-                    opcode::PING => Some(Event::Ping(payload.into())),
-                    _ => Some(Event::Pong),
-                })
-            }
-            _ if !frame.last => Ok(None),
-            _ => Ok(match self.fragmented.take() {
+            OpCode::Data(_) if !frame.last => Ok(None),
+            OpCode::Data(_) => Ok(match self.fragmented.take() {
                 Some(Kind::Binary) if !self.skipping => {
                     Some(Event::Binary(std::mem::take(&mut self.message).freeze()))
                 }
@@ -278,8 +271,8 @@ fn close_code(payload: &[u8]) -> Result<Option<u16>, Violation> {
         [_] => Err(Violation("a close frame with half a code")),
         [high, low, reason @ ..] => {
             let code = u16::from_be_bytes([*high, *low]);
-            let known = matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999);
-            if known && std::str::from_utf8(reason).is_ok() {
+            let allowed = CloseCode::from(code).is_allowed() || code == BAD_GATEWAY;
+            if allowed && std::str::from_utf8(reason).is_ok() {
                 Ok(Some(code))
             } else {
                 Err(Violation("a close frame with an impossible code or reason"))
@@ -288,6 +281,7 @@ fn close_code(payload: &[u8]) -> Result<Option<u16>, Violation> {
     }
 }
 
+/// The library keeps its own to itself.
 fn unmask(data: &mut [u8], mask: [u8; 4]) {
     let wide = u64::from_ne_bytes([mask[0], mask[1], mask[2], mask[3], mask[0], mask[1], mask[2], mask[3]]);
     let mut chunks = data.chunks_exact_mut(8);
@@ -307,23 +301,20 @@ mod tests {
 
     use super::*;
 
+    const CONTINUATION: OpCode = OpCode::Data(Data::Continue);
+    const TEXT: OpCode = OpCode::Data(Data::Text);
+    const BINARY: OpCode = OpCode::Data(Data::Binary);
+    const CLOSE: OpCode = OpCode::Control(Control::Close);
+    const PING: OpCode = OpCode::Control(Control::Ping);
+
     /// A masked frame, as a client sends it.
-    fn frame(last: bool, opcode: u8, payload: &[u8]) -> Vec<u8> {
-        let mut out = vec![opcode | if last { 0x80 } else { 0 }];
-        match payload.len() {
-            n @ 0..=125 => out.push(0x80 | n as u8),
-            n @ 126..=0xFFFF => {
-                out.push(0x80 | 126);
-                out.extend((n as u16).to_be_bytes());
-            }
-            n => {
-                out.push(0x80 | 127);
-                out.extend((n as u64).to_be_bytes());
-            }
-        }
-        let mask = [0xA1, 0x02, 0x93, 0x44];
-        out.extend(mask);
-        out.extend(payload.iter().zip(mask.iter().cycle()).map(|(b, m)| b ^ m));
+    fn frame(is_final: bool, opcode: OpCode, payload: &[u8]) -> Vec<u8> {
+        let mask = Some([0xA1, 0x02, 0x93, 0x44]);
+        let header = FrameHeader { is_final, opcode, mask, ..FrameHeader::default() };
+        let mut out = Vec::new();
+        tungstenite::protocol::frame::Frame::from_payload(header, Bytes::copy_from_slice(payload))
+            .format(&mut out)
+            .unwrap();
         out
     }
 
@@ -352,8 +343,8 @@ mod tests {
                     parts.push(&[]);
                 }
                 for (i, part) in parts.iter().enumerate() {
-                    wire.extend(frame(i + 1 == parts.len(), if i == 0 { 2 } else { 0 }, part));
-                    wire.extend(frame(true, opcode::PING, b"p"));
+                    wire.extend(frame(i + 1 == parts.len(), if i == 0 { BINARY } else { CONTINUATION }, part));
+                    wire.extend(frame(true, PING, b"p"));
                 }
             }
             let events = decode(&mut Decoder::new(1000), &wire, step).unwrap();
@@ -378,9 +369,9 @@ mod tests {
 
     #[test]
     fn a_message_over_the_limit_is_dropped_and_the_close_frame_after_it_is_seen() {
-        let mut wire = frame(true, opcode::BINARY, &[7; 101]);
-        wire.extend(frame(true, opcode::BINARY, b"not looked at"));
-        wire.extend(frame(true, opcode::CLOSE, &1000u16.to_be_bytes()));
+        let mut wire = frame(true, BINARY, &[7; 101]);
+        wire.extend(frame(true, BINARY, b"not looked at"));
+        wire.extend(frame(true, CLOSE, &1000u16.to_be_bytes()));
         wire.extend(b"what comes after a close frame is nothing");
         for step in [1, 7, 1000] {
             let mut decoder = Decoder::new(100);
@@ -392,8 +383,8 @@ mod tests {
 
     #[test]
     fn fragments_count_together_and_a_claimed_length_reserves_nothing() {
-        let mut wire = frame(false, opcode::BINARY, &[0; 60]);
-        wire.extend(frame(true, opcode::CONTINUATION, &[0; 60]));
+        let mut wire = frame(false, BINARY, &[0; 60]);
+        wire.extend(frame(true, CONTINUATION, &[0; 60]));
         assert_eq!(decode(&mut Decoder::new(100), &wire, 10).unwrap(), [Event::Oversized]);
 
         let mut decoder = Decoder::new(usize::MAX);
@@ -404,7 +395,7 @@ mod tests {
 
     #[test]
     fn text_is_told_at_once_and_not_kept() {
-        let wire = frame(true, opcode::TEXT, b"hello");
+        let wire = frame(true, TEXT, b"hello");
         let mut decoder = Decoder::new(1);
         assert_eq!(decode(&mut decoder, &wire, 3).unwrap(), [Event::Text]);
         assert_eq!(decoder.message.capacity(), 0);
@@ -427,8 +418,18 @@ mod tests {
             let error = decode(&mut Decoder::new(100), wire, 100).unwrap_err().to_string();
             assert!(error.contains(expected), "{wire:x?}: {error}");
         }
-        let mut nested = frame(false, opcode::BINARY, b"a");
-        nested.extend(frame(true, opcode::BINARY, b"b"));
+        let mut nested = frame(false, BINARY, b"a");
+        nested.extend(frame(true, BINARY, b"b"));
         assert!(decode(&mut Decoder::new(100), &nested, 100).is_err());
+    }
+
+    #[test]
+    fn a_close_frame_has_a_code_that_may_be_sent_and_a_readable_reason() {
+        for code in 0..=u16::MAX {
+            let may_be_sent = matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999);
+            assert_eq!(close_code(&code.to_be_bytes()).is_ok(), may_be_sent, "{code}");
+        }
+        assert_eq!(close_code(b"\x03\xe8bye"), Ok(Some(1000)));
+        assert!(close_code(b"\x03\xe8\xff").is_err());
     }
 }

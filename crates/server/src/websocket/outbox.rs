@@ -3,8 +3,13 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use bytes::Bytes;
+use tungstenite::protocol::frame::{
+    CloseFrame, Frame, FrameHeader,
+    coding::{Control, Data, OpCode},
+};
 
-use super::opcode;
+/// The type of messages.
+const BINARY: OpCode = OpCode::Data(Data::Binary);
 
 /// A queue of messages and the point up to which its first one has been written. Payloads are shared, never copied into the
 /// queue; bytes are laid out only when the socket can take them.
@@ -19,7 +24,7 @@ pub struct Outbox {
 #[derive(Debug)]
 enum Item {
     Frame {
-        opcode: u8,
+        opcode: OpCode,
         payload: Bytes,
     },
     /// Binary messages shared with other connections, and the index of the next one.
@@ -31,32 +36,19 @@ enum Item {
     Barrier,
 }
 
-/// A frame's header: up to ten bytes.
+/// A frame's header as bytes: up to ten, because a server doesn't mask.
 struct Header {
     bytes: [u8; 10],
     len: usize,
 }
 
 impl Header {
-    fn new(opcode: u8, payload: usize) -> Header {
+    fn new(opcode: OpCode, payload: usize) -> Header {
         let mut bytes = [0; 10];
-        bytes[0] = 0x80 | opcode;
-        let len = match payload {
-            0..=125 => {
-                bytes[1] = payload as u8;
-                2
-            }
-            126..=0xFFFF => {
-                bytes[1] = 126;
-                bytes[2..4].copy_from_slice(&(payload as u16).to_be_bytes());
-                4
-            }
-            _ => {
-                bytes[1] = 127;
-                bytes[2..].copy_from_slice(&(payload as u64).to_be_bytes());
-                10
-            }
-        };
+        let mut room = &mut bytes[..];
+        let laid_out = FrameHeader { opcode, ..FrameHeader::default() }.format(payload as u64, &mut room);
+        debug_assert!(laid_out.is_ok(), "a header that is not masked has room");
+        let len = 10 - room.len();
         Header { bytes, len }
     }
 
@@ -68,7 +60,7 @@ impl Header {
 impl Outbox {
     /// Appends a binary message.
     pub fn binary(&mut self, payload: Bytes) {
-        self.push(opcode::BINARY, payload);
+        self.push(BINARY, payload);
     }
 
     /// Appends binary messages that other connections send too.
@@ -81,18 +73,18 @@ impl Outbox {
 
     /// Appends an empty ping.
     pub fn ping(&mut self) {
-        self.push(opcode::PING, Bytes::new());
+        self.push(OpCode::Control(Control::Ping), Bytes::new());
     }
 
     /// Appends the answer to a ping. The payload is that of a control frame, so 125 bytes at most.
     pub fn pong(&mut self, payload: Bytes) {
-        self.push(opcode::PONG, payload);
+        self.push(OpCode::Control(Control::Pong), payload);
     }
 
     /// Appends the close frame.
     pub fn close(&mut self, code: u16, reason: &str) {
-        let payload: Vec<u8> = code.to_be_bytes().into_iter().chain(reason.bytes()).collect();
-        self.push(opcode::CLOSE, payload.into());
+        let close = Frame::close(Some(CloseFrame { code: code.into(), reason: reason.into() }));
+        self.push(close.header().opcode, close.into_payload());
     }
 
     /// Keeps what is before apart from what comes after: never in one write.
@@ -115,7 +107,7 @@ impl Outbox {
             Some(Item::Shared { messages, next }) => {
                 if let Some(payload) = messages.get(next).cloned() {
                     self.queued = payload.len();
-                    self.items.push_back(Item::Frame { opcode: opcode::BINARY, payload });
+                    self.items.push_back(Item::Frame { opcode: BINARY, payload });
                 }
             }
             Some(Item::Barrier) | None => self.progress = 0,
@@ -148,7 +140,7 @@ impl Outbox {
                 Item::Shared { messages, next } => messages
                     .iter()
                     .skip(*next)
-                    .all(|payload| put(buffer, &mut used, &mut skip, opcode::BINARY, payload)),
+                    .all(|payload| put(buffer, &mut used, &mut skip, BINARY, payload)),
             };
             if !whole {
                 break;
@@ -166,7 +158,7 @@ impl Outbox {
                 Item::Frame { opcode, payload } => (frame_len(*opcode, payload), true),
                 Item::Shared { messages, next } => {
                     let Some(payload) = messages.get(*next) else { return };
-                    (frame_len(opcode::BINARY, payload), *next + 1 == messages.len())
+                    (frame_len(BINARY, payload), *next + 1 == messages.len())
                 }
             };
             if self.progress < len.total {
@@ -187,7 +179,7 @@ impl Outbox {
         }
     }
 
-    fn push(&mut self, opcode: u8, payload: Bytes) {
+    fn push(&mut self, opcode: OpCode, payload: Bytes) {
         self.queued += payload.len();
         self.items.push_back(Item::Frame { opcode, payload });
     }
@@ -198,12 +190,13 @@ struct FrameLen {
     payload: usize,
 }
 
-fn frame_len(opcode: u8, payload: &Bytes) -> FrameLen {
-    FrameLen { total: Header::new(opcode, payload.len()).len + payload.len(), payload: payload.len() }
+fn frame_len(opcode: OpCode, payload: &Bytes) -> FrameLen {
+    let header = FrameHeader { opcode, ..FrameHeader::default() }.len(payload.len() as u64);
+    FrameLen { total: header + payload.len(), payload: payload.len() }
 }
 
 /// Copies a frame, without its first `skip` bytes, behind the `used` ones. Whether all of it had room.
-fn put(buffer: &mut [u8], used: &mut usize, skip: &mut usize, opcode: u8, payload: &Bytes) -> bool {
+fn put(buffer: &mut [u8], used: &mut usize, skip: &mut usize, opcode: OpCode, payload: &Bytes) -> bool {
     let header = Header::new(opcode, payload.len());
     for part in [header.as_bytes(), payload] {
         let rest = part.get(*skip..).unwrap_or_default();
@@ -243,7 +236,7 @@ mod tests {
     }
 
     fn expected(messages: &[Vec<u8>]) -> Vec<u8> {
-        let frame = |m: &Vec<u8>| [Header::new(opcode::BINARY, m.len()).as_bytes(), m].concat();
+        let frame = |m: &Vec<u8>| [Header::new(BINARY, m.len()).as_bytes(), m].concat();
         messages.iter().flat_map(frame).collect()
     }
 
@@ -296,8 +289,8 @@ mod tests {
 
     #[test]
     fn long_messages_have_long_headers() {
-        assert_eq!(Header::new(2, 125).as_bytes(), [0x82, 125]);
-        assert_eq!(Header::new(2, 126).as_bytes(), [0x82, 126, 0, 126]);
-        assert_eq!(Header::new(2, 65_536).as_bytes(), [0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0]);
+        assert_eq!(Header::new(BINARY, 125).as_bytes(), [0x82, 125]);
+        assert_eq!(Header::new(BINARY, 126).as_bytes(), [0x82, 126, 0, 126]);
+        assert_eq!(Header::new(BINARY, 65_536).as_bytes(), [0x82, 127, 0, 0, 0, 0, 0, 1, 0, 0]);
     }
 }
