@@ -100,10 +100,19 @@ async fn expiry_ends_the_connection_of_a_client_that_does_not_read() {
         .await
         .unwrap();
     let exp = now() + 4;
-    let mut client = Satellite::open(running.port, "c", &expiring_token("1", exp)).await.unwrap();
+    let token = expiring_token("1", exp);
+    let mut witness = Satellite::open(running.port, "witness", &token).await.unwrap();
+    let mut client = Satellite::open(running.port, "c", &token).await.unwrap();
     client.subscribe("00000000-0000-4000-8000-000000000001", &["items"]).await.unwrap();
-    // Not a byte of some 40 MB is read until after the end; what the system had taken before is all that is left.
-    tokio::time::sleep(Duration::from_secs(exp + 4 - now())).await;
+    within(witness.closed()).await.unwrap();
+    // Of some 40 MB not a byte is read until the service has hung up, which is when nothing more can be sent to it. What the
+    // system had taken before is all that is left.
+    within(async {
+        while !get(running.port, "/api/status.json").await.text().contains(r#""clients":0"#) {}
+        while client.socket().send_text("dropped unread: the token has expired").await.is_ok() {}
+    })
+    .await;
+    assert!(now() <= exp + 2);
     let end = within(client.data_of("00000000-0000-4000-8000-000000000001")).await;
     assert!(end.is_err(), "the data was cut off");
 }
