@@ -1,8 +1,8 @@
 //! `tieline serve` as a process: how it starts, refuses to start, and ends.
 
 use std::{
-    io::{BufRead as _, BufReader, Read as _},
-    net::TcpListener,
+    io::{BufRead as _, BufReader, Read as _, Write as _},
+    net::{TcpListener, TcpStream},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
@@ -71,7 +71,8 @@ async fn signals_end_it_with_status_zero() {
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
         let url = database.url.clone();
         tokio::task::spawn_blocking(move || {
-            let (mut child, _lines) = start_and_wait(&url);
+            // The lines have to be kept: without a reader it could not write.
+            let (mut child, _lines) = start_and_wait(&url, &free_port());
             let begun = Instant::now();
             kill(Pid::from_raw(child.id() as i32), signal).unwrap();
             let status = child.wait().unwrap();
@@ -83,12 +84,49 @@ async fn signals_end_it_with_status_zero() {
     }
 }
 
-/// Starts it and waits for the line that scripts wait for. The lines have to be kept: without a reader it could not write.
-fn start_and_wait(url: &str) -> (Child, BufReader<std::process::ChildStdout>) {
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_ends_it_at_once() {
+    let database = Database::create().await;
+    tokio::task::spawn_blocking(move || {
+        let port = free_port();
+        let (mut child, mut lines) = start_and_wait(&database.url, &port);
+        // A client that does not answer when it is sent away: without a second signal it would be waited for.
+        let _silent = upgraded(&port);
+        let pid = Pid::from_raw(child.id() as i32);
+        kill(pid, Signal::SIGTERM).unwrap();
+        let mut said = String::new();
+        while !said.contains("SIGTERM: stopping") {
+            assert_ne!(lines.read_line(&mut said).unwrap(), 0, "{said}");
+        }
+        kill(pid, Signal::SIGINT).unwrap();
+        lines.read_to_string(&mut said).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+        assert!(said.contains("SIGINT again: stopped at once"), "{said}");
+    })
+    .await
+    .unwrap();
+}
+
+/// A WebSocket connection, as far as the answer to its request.
+fn upgraded(port: &str) -> TcpStream {
+    let mut socket = TcpStream::connect(format!("127.0.0.1:{port}")).expect("a connection");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a time limit");
+    let head = "GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\
+                Sec-WebSocket-Protocol: electric.0.12\r\n\r\n";
+    socket.write_all(head.as_bytes()).expect("to be heard");
+    let mut answer = [0; 12];
+    socket.read_exact(&mut answer).expect("an answer");
+    assert_eq!(answer, *b"HTTP/1.1 101");
+    socket
+}
+
+/// Starts it and waits for the line that scripts wait for.
+fn start_and_wait(url: &str, port: &str) -> (Child, BufReader<std::process::ChildStdout>) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_tieline"))
         .env_clear()
         .envs([("DATABASE_URL", url), ("DATABASE_REQUIRE_SSL", "false"), ("AUTH_MODE", "insecure")])
-        .env("HTTP_PORT", free_port())
+        .env("HTTP_PORT", port)
         .stdout(Stdio::piped())
         .spawn()
         .expect("it starts");
