@@ -32,6 +32,8 @@ pub struct Peer {
     pub version: Option<String>,
     /// The server has asked for local writes on this connection.
     pushing: bool,
+    /// The server's request for them, while a request of the client is to be answered first.
+    held_back: Option<(u32, Bytes)>,
     /// The history that held some echoes is lost.
     echoes_lost: bool,
     next_position: u32,
@@ -64,6 +66,7 @@ impl Peer {
             started: false,
             version: None,
             pushing: false,
+            held_back: None,
             echoes_lost: false,
             next_position: 1,
             requests: 0,
@@ -78,6 +81,7 @@ impl Peer {
         self.parser.connect();
         self.started = false;
         self.pushing = false;
+        self.held_back = None;
         self.received = 0;
         self.acknowledged = None;
         // A client without a position starts after whatever happened meanwhile (spec 02 §6.3.1).
@@ -176,16 +180,12 @@ impl Peer {
         match self.parser.try_take(&message) {
             None | Some(Event::Relation(_)) => {}
             Some(Event::Answer(method, _, body)) => self.answered(&method, &body),
-            Some(Event::Request(_, id, body)) => {
-                self.send(writing::consent(id));
-                let body: SatInStartReplicationReq = decode(&body);
-                let after = body.lsn.iter().fold(0, |n, byte| n << 8 | u32::from(*byte));
-                self.pushing = true;
-                if std::mem::take(&mut self.echoes_lost) {
-                    self.unechoed.retain(|(position, ..)| *position > after);
-                }
-                self.push(after);
+            // Clients hold it back until their own request is answered (spec 02 §5.3); otherwise what they write meanwhile
+            // could be in the log before the position that they start at. Only a start that has to wait shows that.
+            Some(Event::Request(_, id, body)) if self.version.is_some() && !self.started => {
+                self.held_back = Some((id, body));
             }
+            Some(Event::Request(_, id, body)) => self.consent(id, &body),
             Some(Event::Transaction(transaction)) => {
                 if transaction.origin == self.id {
                     self.unechoed.retain(|(_, ms, ..)| *ms != transaction.commit_ms);
@@ -210,6 +210,18 @@ impl Peer {
             Some(event @ (Event::Failure(..) | Event::Error(_))) => panic!("{event:?}"),
         }
         true
+    }
+
+    /// The server wants what was written.
+    fn consent(&mut self, id: u32, body: &Bytes) {
+        self.send(writing::consent(id));
+        let body: SatInStartReplicationReq = decode(body);
+        let after = body.lsn.iter().fold(0, |n, byte| n << 8 | u32::from(*byte));
+        self.pushing = true;
+        if std::mem::take(&mut self.echoes_lost) {
+            self.unechoed.retain(|(position, ..)| *position > after);
+        }
+        self.push(after);
     }
 
     fn acknowledge(&mut self, id: u64, now: Now) {
@@ -254,6 +266,9 @@ impl Peer {
                     return;
                 }
                 self.started = true;
+                if let Some((id, body)) = self.held_back.take() {
+                    self.consent(id, &body);
+                }
                 let ids: Vec<String> = self.cancelling.iter().cloned().collect();
                 if !ids.is_empty() {
                     self.ask(Request::Unsubscribe(SatUnsubsReq { subscription_ids: ids }));
