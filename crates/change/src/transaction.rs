@@ -77,7 +77,8 @@ impl Transaction {
     #[must_use]
     pub fn weight(&self) -> usize {
         let row = |row: Option<&Row>| row.map_or(0, Row::weight);
-        let changes = self.changes.iter().map(|c| size_of::<Change>() + row(c.row.before()) + row(c.row.after()));
+        let changes =
+            self.changes.iter().map(|c| size_of::<Change>() + row(c.row.before()) + row(c.row.after()));
         size_of::<Transaction>() + changes.sum::<usize>()
     }
 }

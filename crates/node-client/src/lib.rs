@@ -76,8 +76,12 @@ impl NodeClient {
         let (say, connectivity) = watch::channel(Connectivity::default());
         let (ready, is_ready) = oneshot::channel();
         tokio::spawn(listen(output, shared.clone(), say, ready));
-        let client =
-            NodeClient { child, commands: AsyncMutex::new(Commands { input, next: 1 }), shared, connectivity };
+        let client = NodeClient {
+            child,
+            commands: AsyncMutex::new(Commands { input, next: 1 }),
+            shared,
+            connectivity,
+        };
         match timeout(PATIENCE, is_ready).await {
             Ok(Ok(())) => Ok(client),
             _ => Err(client.failure("did not start")),

@@ -7,10 +7,6 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-/// Smaller and faster than the system's under a thousand connections on several threads.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     cmd::Cli::parse().run()
 }

@@ -53,7 +53,12 @@ pub enum Received {
 /// A row of the wire by the names of its relation: exactly one value per column, NULLs by the mask, most significant bit first.
 pub(super) fn named(relation: &SatRelation, row: Option<SatOpRow>) -> Result<Row> {
     let row = row.context("an operation without its row")?;
-    ensure!(row.values.len() == relation.columns.len(), "{} values for {} columns", row.values.len(), relation.columns.len());
+    ensure!(
+        row.values.len() == relation.columns.len(),
+        "{} values for {} columns",
+        row.values.len(),
+        relation.columns.len()
+    );
     ensure!(row.nulls_bitmask.len() == relation.columns.len().div_ceil(8), "a mask of the wrong length");
     let columns = relation.columns.iter().zip(row.values).enumerate();
     Ok(columns

@@ -11,9 +11,10 @@ use prost::Message as _;
 use protocol::{
     Message, Method, Request,
     wire::{
-        SatAuthReq, SatInStartReplicationReq, SatInStartReplicationResp, SatOpBegin, SatOpCommit, SatOpInsert, SatOpLog,
-        SatOpLogAck, SatOpRow, SatRelation, SatRelationColumn, SatRpcRequest, SatShapeDef, SatShapeReq, SatSubsReq,
-        SatSubsResp, SatTransOp, SatUnsubsReq, sat_rpc_response, sat_shape_def, sat_trans_op,
+        SatAuthReq, SatInStartReplicationReq, SatInStartReplicationResp, SatOpBegin, SatOpCommit,
+        SatOpInsert, SatOpLog, SatOpLogAck, SatOpRow, SatRelation, SatRelationColumn, SatRpcRequest,
+        SatShapeDef, SatShapeReq, SatSubsReq, SatSubsResp, SatTransOp, SatUnsubsReq, sat_rpc_response,
+        sat_shape_def, sat_trans_op,
     },
 };
 
@@ -267,23 +268,39 @@ impl Satellite {
         let op = match op {
             Wire::Begin(begin) => {
                 ensure!(matches!(self.open, Open::Nothing), "a transaction begins inside something else");
-                ensure!(!begin.lsn.is_empty() && begin.transaction_id.is_some(), "begin lacks its position or id");
+                ensure!(
+                    !begin.lsn.is_empty() && begin.transaction_id.is_some(),
+                    "begin lacks its position or id"
+                );
                 self.open = Open::Transaction { begin, ops: vec![] };
                 return Ok(());
             }
             Wire::Commit(_) => return self.commit().await,
             Wire::Insert(op) => {
                 let relation = self.relation(op.relation_id)?;
-                Op::Insert { table: relation.table_name.clone(), new: named(relation, op.row_data)?, tags: op.tags }
+                Op::Insert {
+                    table: relation.table_name.clone(),
+                    new: named(relation, op.row_data)?,
+                    tags: op.tags,
+                }
             }
             Wire::Update(op) => {
                 let relation = self.relation(op.relation_id)?;
                 let old = op.old_row_data.map(|row| named(relation, Some(row))).transpose()?;
-                Op::Update { table: relation.table_name.clone(), old, new: named(relation, op.row_data)?, tags: op.tags }
+                Op::Update {
+                    table: relation.table_name.clone(),
+                    old,
+                    new: named(relation, op.row_data)?,
+                    tags: op.tags,
+                }
             }
             Wire::Delete(op) => {
                 let relation = self.relation(op.relation_id)?;
-                Op::Delete { table: relation.table_name.clone(), old: named(relation, op.old_row_data)?, tags: op.tags }
+                Op::Delete {
+                    table: relation.table_name.clone(),
+                    old: named(relation, op.old_row_data)?,
+                    tags: op.tags,
+                }
             }
             Wire::Gone(op) => {
                 let relation = self.relation(op.relation_id)?;
@@ -343,7 +360,11 @@ impl Satellite {
     /// # Errors
     /// If the connection is gone.
     pub async fn announce(&mut self, relation_id: u32, table: &str, columns: &[&str]) -> Result<()> {
-        let column = |name: &&str| SatRelationColumn { name: name.to_string(), is_nullable: true, ..Default::default() };
+        let column = |name: &&str| SatRelationColumn {
+            name: name.to_string(),
+            is_nullable: true,
+            ..Default::default()
+        };
         let relation = SatRelation {
             schema_name: "public".into(),
             table_name: table.into(),
@@ -368,7 +389,12 @@ impl Satellite {
     ///
     /// # Errors
     /// If the connection is gone.
-    pub async fn write_at(&mut self, position: u32, timestamp: u64, ops: Vec<sat_trans_op::Op>) -> Result<()> {
+    pub async fn write_at(
+        &mut self,
+        position: u32,
+        timestamp: u64,
+        ops: Vec<sat_trans_op::Op>,
+    ) -> Result<()> {
         self.next_write = position + 1;
         let begin = SatOpBegin {
             commit_timestamp: timestamp,

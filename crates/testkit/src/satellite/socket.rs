@@ -63,7 +63,8 @@ impl Socket {
             .max_message_size(Some(100 << 20))
             .max_frame_size(Some(100 << 20));
         let shake = tokio_tungstenite::client_async_with_config(request, tcp, Some(config));
-        let (stream, _) = tokio::time::timeout(PATIENCE, shake).await.context("no answer to the handshake")??;
+        let (stream, _) =
+            tokio::time::timeout(PATIENCE, shake).await.context("no answer to the handshake")??;
         Ok(Socket { stream })
     }
 
@@ -126,10 +127,12 @@ impl Socket {
                     return Ok(Incoming::Message(Message::decode(bytes)?));
                 }
                 Some(Ok(tungstenite::Message::Ping(_) | tungstenite::Message::Pong(_))) => continue,
-                Some(Ok(tungstenite::Message::Close(frame))) => frame.map_or(
-                    Closed { code: None, reason: String::new() },
-                    |frame| Closed { code: Some(frame.code.into()), reason: frame.reason.to_string() },
-                ),
+                Some(Ok(tungstenite::Message::Close(frame))) => {
+                    frame.map_or(Closed { code: None, reason: String::new() }, |frame| Closed {
+                        code: Some(frame.code.into()),
+                        reason: frame.reason.to_string(),
+                    })
+                }
                 Some(Ok(other)) => bail!("the service sent {other:?}"),
                 Some(Err(_)) | None => Closed { code: None, reason: String::new() },
             };
