@@ -13,7 +13,7 @@ use clap::{Parser, Subcommand};
 
 /// Live sync between one Postgres and the local databases of many users.
 #[derive(Debug, Parser)]
-#[command(name = "tieline", version, about, disable_help_subcommand = true)]
+#[command(name = "tieline", version, disable_help_subcommand = true)]
 pub struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
