@@ -2,14 +2,14 @@
 //
 //   node client.mjs '{"url": "http://127.0.0.1:5133", "file": "/tmp/a.db", "tables": {"items": {"id": "UUID"}}}'
 //
+// The local database is SQLite, or PGlite in the folder `file` with "dialect": "postgres".
+//
 // A line in:  {"id": 1, "do": "connect" | "disconnect" | "sync" | "unsync" | "sql" | "wait" | "state" | "close", …}
 // A line out: {"id": 1, "ok": …} or {"id": 1, "error": "…"}, and at any time {"event": "connectivity" | "uncaught", …}.
 //
 // The client throws uncaught errors by design when the server misbehaves: that is reported, and ends the process with 70.
 
 import { createInterface } from 'node:readline'
-import Database from 'better-sqlite3'
-import { electrify } from 'electric-sql/node'
 import { describe } from './schema.mjs'
 
 const say = (line) => process.stdout.write(JSON.stringify(line, (_, v) => (typeof v === 'bigint' ? v.toString() : v)) + '\n')
@@ -23,10 +23,29 @@ process.on('unhandledRejection', fatal)
 // The client logs through the console; the lines on standard output are ours.
 console.log = console.info = console.warn = console.debug = (...words) => console.error(...words)
 
-const { url, file, tables, timeout } = JSON.parse(process.argv[2])
-const database = new Database(file)
-database.pragma('journal_mode = WAL')
-const electric = await electrify(database, describe(tables), { url, timeout: timeout ?? 3000, debug: process.env.DEBUG === '1' })
+const { url, file, tables, dialect } = JSON.parse(process.argv[2])
+const config = { url, timeout: 3000, debug: process.env.DEBUG === '1' }
+
+async function sqlite() {
+  const { default: Database } = await import('better-sqlite3')
+  const { electrify } = await import('electric-sql/node')
+  const database = new Database(file)
+  database.pragma('journal_mode = WAL')
+  const reads = (sql) => database.prepare(sql).reader
+  return { electric: await electrify(database, describe(tables), config), reads, close: () => database.close() }
+}
+
+async function pglite() {
+  const { PGlite } = await import('@electric-sql/pglite')
+  const { electrify } = await import('electric-sql/pglite')
+  // Its default is the browser's WebSocket, which Node.js 20 does not have.
+  const { WebSocketNode } = await import('electric-sql/sockets/node')
+  const database = new PGlite(file)
+  const electric = await electrify(database, describe(tables), config, { socketFactory: WebSocketNode })
+  return { electric, reads: () => true, close: () => database.close() }
+}
+
+const { electric, reads, close } = await (dialect === 'postgres' ? pglite() : sqlite())
 electric.notifier.subscribeToConnectivityStateChanges(({ connectivityState }) => {
   say({ event: 'connectivity', status: connectivityState.status, reason: connectivityState.reason?.message })
 })
@@ -39,7 +58,7 @@ async function wait(sql, args, limit) {
     try {
       ;[row] = await electric.db.rawQuery({ sql, args })
     } catch (error) {
-      if (!/no such table/.test(text(error))) throw error
+      if (!/no such table|does not exist/.test(text(error))) throw error
     }
     if (row && Object.values(row)[0]) return row
     if (performance.now() > until) throw new Error(`still not so after ${limit} ms: ${sql}`)
@@ -57,8 +76,7 @@ const commands = {
   },
   unsync: ({ keys }) => electric.satellite.unsubscribe(keys),
   sql: async ({ sql, args }) => {
-    const reads = database.prepare(sql).reader
-    const result = await (reads ? electric.adapter.query({ sql, args }) : electric.adapter.run({ sql, args }))
+    const result = await (reads(sql) ? electric.adapter.query({ sql, args }) : electric.adapter.run({ sql, args }))
     electric.potentiallyChanged()
     return result
   },
@@ -66,7 +84,7 @@ const commands = {
   state: () => ({ connected: electric.isConnected, client: electric.satellite._authState?.clientId }),
   close: async () => {
     await electric.close()
-    database.close()
+    await close()
   },
 }
 

@@ -1,4 +1,4 @@
-//! The unmodified npm client `electric-sql@0.12.1` over SQLite, in a process of its own, driven by JSON lines through
+//! The unmodified npm client `electric-sql@0.12.1` over SQLite or PGlite, in a process of its own, driven by JSON lines through
 //! `e2e/client.mjs`. Each client is a separate process because it throws uncaught errors by design when the service misbehaves,
 //! and those must be noticed.
 
@@ -30,6 +30,15 @@ pub struct NodeClient {
     connectivity: watch::Receiver<Connectivity>,
 }
 
+/// The kind of a client's local database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LocalDatabase {
+    /// SQLite, in a file.
+    Sqlite,
+    /// PGlite, in a folder: the Postgres dialect of the protocol.
+    Pglite,
+}
+
 /// What the client last said of its connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Connectivity {
@@ -51,16 +60,25 @@ struct Shared {
 }
 
 impl NodeClient {
-    /// Starts a client over the database `file`, for a service at `url`. `scripts` is the folder of `client.mjs`; `tables`
-    /// describes the synced tables: `{"items": {"id": "UUID", "content": "TEXT"}}`.
+    /// Starts a client over the local database `file`, for a service at `url`. `scripts` is the folder of `client.mjs`;
+    /// `tables` describes the synced tables: `{"items": {"id": "UUID", "content": "TEXT"}}`.
     ///
     /// # Errors
     /// If Node.js or the npm packages are missing.
-    pub async fn start(scripts: &Path, url: &str, file: &Path, tables: &Value) -> Result<NodeClient> {
+    pub async fn start(
+        scripts: &Path,
+        url: &str,
+        (kind, file): (LocalDatabase, &Path),
+        tables: &Value,
+    ) -> Result<NodeClient> {
         if !scripts.join("node_modules/electric-sql").exists() {
             bail!("the npm packages are not installed in {}: run scripts/setup --client", scripts.display());
         }
-        let options = json!({ "url": url, "file": file, "tables": tables });
+        let dialect = match kind {
+            LocalDatabase::Sqlite => "sqlite",
+            LocalDatabase::Pglite => "postgres",
+        };
+        let options = json!({ "url": url, "file": file, "tables": tables, "dialect": dialect });
         let mut child = Command::new("node")
             .arg(scripts.join("client.mjs"))
             .arg(options.to_string())

@@ -4,6 +4,7 @@
 
 mod auth;
 mod garbage;
+mod pglite;
 mod restart;
 mod service;
 mod sync;

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use node_client::NodeClient;
+use node_client::{LocalDatabase, NodeClient};
 use serde_json::Value;
 use tempfile::TempDir;
 use testkit::Database;
@@ -113,10 +113,15 @@ impl Service {
         }
     }
 
-    /// A real client with a local database of its own; the same name is the same database.
+    /// A real client with a SQLite database of its own; the same name is the same database.
     pub async fn client(&self, name: &str, tables: &Value) -> NodeClient {
+        self.client_over(LocalDatabase::Sqlite, name, tables).await
+    }
+
+    /// A real client over a local database of either kind.
+    pub async fn client_over(&self, kind: LocalDatabase, name: &str, tables: &Value) -> NodeClient {
         let file = self.files.path().join(format!("{name}.db"));
-        NodeClient::start(&super::scripts(), &self.url(), &file, tables).await.unwrap()
+        NodeClient::start(&super::scripts(), &self.url(), (kind, &file), tables).await.unwrap()
     }
 }
 

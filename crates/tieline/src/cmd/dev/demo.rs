@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use cluster::Binaries;
-use node_client::NodeClient;
+use node_client::{LocalDatabase, NodeClient};
 use serde_json::json;
 use tokio_postgres::Client;
 
@@ -35,7 +35,7 @@ pub async fn show(scripts: &Path, service: &str, url: &str) -> Result<()> {
     let client = |name: &str| {
         let file = scratch.path().join(format!("{name}.db"));
         let (scripts, tables) = (&scripts, &tables);
-        async move { NodeClient::start(scripts, service, &file, tables).await }
+        async move { NodeClient::start(scripts, service, (LocalDatabase::Sqlite, &file), tables).await }
     };
     let (alice, bob) = tokio::try_join!(client("alice"), client("bob"))?;
     let stage = Stage { alice, bob, postgres: database::connect(url).await?, url: url.to_owned() };
