@@ -32,7 +32,8 @@ pub(crate) struct Bench {
 /// Runs the measurements and writes the report.
 pub(crate) async fn run(bench: Bench) -> Result<()> {
     let mut report = Report::default();
-    let mut rig = Rig::new(Path::new("target/bench-service.log")).await?;
+    let log = Path::new("target/bench-service.log");
+    let mut rig = Rig::new(log).await?;
     let wanted = |name: &str| bench.only.is_empty() || bench.only.iter().any(|only| only == name);
     rig.start_service().await?;
     if wanted("start") {
@@ -50,7 +51,7 @@ pub(crate) async fn run(bench: Bench) -> Result<()> {
         clients::measure(&rig, &mut report).await?;
     }
     if wanted("stream") {
-        stream::measure(&mut rig, &mut report).await?;
+        stream::measure(log, &mut report).await?;
     }
     if wanted("writes") {
         writes::measure(&rig, &mut report).await?;

@@ -1,6 +1,6 @@
 //! A stream of single-row transactions, from Postgres to one client.
 
-use std::time::Instant;
+use std::{path::Path, time::Instant};
 
 use anyhow::Result;
 
@@ -12,10 +12,34 @@ use super::{
 };
 
 const TRANSACTIONS: u64 = 20_000;
+const ROUNDS: usize = 5;
 const SLOT: &str = "bench_baseline";
 
-pub(super) async fn measure(rig: &mut Rig, report: &mut Report) -> Result<()> {
-    clients::make_table(rig, "stream").await?;
+pub(super) async fn measure(log: &Path, report: &mut Report) -> Result<()> {
+    let mut rounds = Vec::new();
+    for _ in 0..ROUNDS {
+        // A cluster of its own for each: a starting service reads all that is still in its window.
+        let mut rig = Rig::new(log).await?;
+        rig.start_service().await?;
+        clients::make_table(&rig, "stream").await?;
+        rounds.push(round(&mut rig).await?);
+    }
+    // The round with the median ratio: both of its rates were measured within two seconds of each other.
+    rounds.sort_by(|(rate, limit), (other_rate, other_limit)| {
+        (rate / limit).total_cmp(&(other_rate / other_limit))
+    });
+    let (rate, limit) = rounds[rounds.len() / 2];
+    report.row(
+        "20,000 single-row transactions, from the start of the service to the last at one client (median of 5)",
+        format!("{rate:.0} rows/s"),
+        format!("pg_recvlogical of the same: {limit:.0}/s"),
+        Some(rate / limit),
+    );
+    Ok(())
+}
+
+/// Rows per second through the service, and transactions per second of the baseline.
+async fn round(rig: &mut Rig) -> Result<(f64, f64)> {
     let admin = rig.connect().await?;
     let mut client = clients::connect(rig, 1).await?;
     clients::subscribe(&mut client, "stream").await?;
@@ -49,11 +73,5 @@ pub(super) async fn measure(rig: &mut Rig, report: &mut Report) -> Result<()> {
     client.close().await;
     let limit = baseline::pg_recvlogical(rig, SLOT, &end, TRANSACTIONS)?;
     admin.batch_execute(&format!("SELECT pg_drop_replication_slot('{SLOT}')")).await?;
-    report.row(
-        "20,000 single-row transactions, from the start of the service to the last at one client",
-        format!("{rate:.0} rows/s"),
-        format!("pg_recvlogical of the same: {limit:.0}/s"),
-        Some(rate / limit),
-    );
-    Ok(())
+    Ok((rate, limit))
 }
