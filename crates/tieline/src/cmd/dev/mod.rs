@@ -119,7 +119,7 @@ async fn ready(args: &DevArgs, service: &Service, url: &str, port: u16) -> Resul
     Ok(Next::Stay)
 }
 
-/// The Postgres URL and the token as files, for scripts: readable by their owner only.
+/// The Postgres URL and the token as files, for scripts.
 fn remember(directory: &Path, url: &str, token: &str) -> Result<()> {
     for (name, text) in [("url", url), ("token", token)] {
         let file = directory.join(name);
