@@ -119,14 +119,16 @@ impl Run {
     }
 
     fn hand(&mut self, input: Input) {
-        let before = self.session.is_authenticated();
+        // What waited behind an admission is handled with it, and may end the session in the same step: identity was there.
+        let identified = self.session.is_authenticated()
+            || matches!(input, Input::Admission(Admission::Admitted { .. }));
         let mut outputs = Vec::new();
         self.session.handle(input, self.now, &mut outputs);
         assert!(!self.closed || outputs.is_empty(), "nothing after the end");
         let closes = outputs.iter().any(|output| matches!(output, Output::Close { .. }));
         for output in &outputs {
             assert!(!self.closed, "the close is the last output");
-            if !before && !self.session.is_authenticated() {
+            if !identified && !self.session.is_authenticated() {
                 let harmless = matches!(
                     output,
                     Output::Admit { .. } | Output::Refused { .. } | Output::Close { .. } | Output::Ping
