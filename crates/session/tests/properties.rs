@@ -120,8 +120,8 @@ impl Run {
 
     fn hand(&mut self, input: Input) {
         // What waited behind an admission is handled with it, and may end the session in the same step: identity was there.
-        let identified = self.session.is_authenticated()
-            || matches!(input, Input::Admission(Admission::Admitted { .. }));
+        let identified =
+            self.session.is_authenticated() || matches!(input, Input::Admission(Admission::Admitted { .. }));
         let mut outputs = Vec::new();
         self.session.handle(input, self.now, &mut outputs);
         assert!(!self.closed || outputs.is_empty(), "nothing after the end");
