@@ -136,7 +136,7 @@ pub enum ColumnType {
 }
 
 /// An enumeration.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EnumType {
     /// Bare for schema `public`, else `schema.name`.
     pub name: String,

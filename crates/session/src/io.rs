@@ -4,9 +4,10 @@ use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 use change::{ClientId, ClientLsn, ClientTransaction, Lsn, RelationId, Snapshot, SubscriptionId, UserId};
-use schema::{Migration, Schema, Table};
+use schema::{Migration, Schema};
+use shapes::{Plan, Route};
 
-use crate::Delivery;
+use crate::{Delivery, ReadRequest, Tracker};
 
 /// Milliseconds: since the Unix epoch for wall-clock time, by a monotonic clock for deadlines.
 pub type Millis = u64;
@@ -33,6 +34,9 @@ pub trait World: Send + Sync {
     fn history_start(&self) -> Lsn;
     /// Of the transactions that the stream handed on recently, the one with this id, as its position.
     fn recently_passed(&self, xid: change::Xid) -> Option<Lsn>;
+    /// Follows the membership of a shape from a position on that the stream has passed and that is in the retained history.
+    /// Everyone who follows the same shape shares one tracker where possible.
+    fn track(&self, plan: &Arc<Plan>, from: Lsn) -> Arc<dyn Tracker>;
     /// Whether a transaction that the stream handed on at or before `until` is not in the snapshot: a commit can reach
     /// the stream a moment before queries see it (spec 06 §5.5 step 2).
     ///
@@ -54,26 +58,6 @@ pub trait World: Send + Sync {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SnapshotId(pub u64);
 
-/// One query in a snapshot: all rows of a table, or their keys.
-#[derive(Clone, Debug)]
-pub struct Read {
-    /// The table, as it is in the schema of the moment.
-    pub table: Arc<Table>,
-    /// What is wanted of each row.
-    pub kind: ReadKind,
-    /// Only rows of this owner and of nobody (column `electric_user_id`, 06 §9); set only if the table has that column.
-    pub owner: Option<UserId>,
-}
-
-/// What a query returns for each row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReadKind {
-    /// The whole row and its tags, encoded as `insert` operations.
-    Rows,
-    /// The key, encoded as `gone` operations.
-    Keys,
-}
-
 /// What is stored about a client between connections (schema `electric`, 02 §11).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StoredClient {
@@ -81,6 +65,8 @@ pub struct StoredClient {
     pub subscriptions: Vec<StoredSubscription>,
     /// Migrations of an initial sync that may have been cut off.
     pub pending_migrations: Option<PendingMigrations>,
+    /// Transactions whose additional data the client has said to have seen, the last time that it said so (02 §11.3).
+    pub observed: Vec<u64>,
 }
 
 /// A stored subscription.
@@ -112,6 +98,8 @@ pub enum ClientUpdate {
     MigrationsSent(PendingMigrations),
     /// The client has passed them.
     MigrationsSeen,
+    /// The client has seen the additional data of these transactions; replaces what it said before.
+    Observed(Vec<u64>),
     /// A subscription was accepted.
     Subscribed(StoredSubscription),
     /// The gone batch of these stands at this position.
@@ -165,7 +153,8 @@ pub enum Input {
     /// The answer to [`Output::QueryWalEnd`].
     WalEnd(Result<Lsn, Unavailable>),
     /// The next transactions after [`super::World`]'s order, strictly after the session's cursor, and how far the stream
-    /// is known to be decoded: with no transactions, the stream is idle up to `reached`.
+    /// is known to be decoded: with no transactions, the stream is idle up to `reached`. While
+    /// [`super::Session::is_selective`], transactions that don't concern it may be left out.
     Stream {
         /// In order, without gaps.
         deliveries: Vec<Arc<Delivery>>,
@@ -201,6 +190,8 @@ pub enum Input {
     SnapshotFailed {
         /// Which one.
         id: SnapshotId,
+        /// Why.
+        why: SnapshotFailure,
     },
     /// The answer to [`Output::Write`], in the order of those.
     Written(WriteOutcome),
@@ -267,7 +258,7 @@ pub enum Output {
         /// Its name.
         id: SnapshotId,
         /// What will be read; nothing is read before [`Output::ReadSnapshot`].
-        reads: Vec<Read>,
+        request: Arc<ReadRequest>,
     },
     /// Start the snapshot's reads now. Frames are handed in as [`super::Session::wants_snapshot_frames`] allows.
     ReadSnapshot {
@@ -293,9 +284,31 @@ pub enum Output {
         /// What is wrong.
         reason: String,
     },
-    /// From now on, wake this session for transactions that touch these tables, carry a migration or come from its client.
-    /// It has to be fed from its cursor also at each [`super::Session::next_deadline`], so that its position moves on.
-    Watch(Arc<[RelationId]>),
+    /// From now on, wake this session for transactions that one of these may be concerned with, that carry a migration or that
+    /// come from its client. It has to be fed from its cursor also at each [`super::Session::next_deadline`], so that
+    /// its position moves on.
+    Watch(Arc<[Interest]>),
+}
+
+/// Which transactions concern a session: those with a change that the routing index finds here.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Interest {
+    /// The table.
+    pub relation: RelationId,
+    /// Which of its rows.
+    pub route: Route,
+}
+
+/// Why a snapshot can't be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SnapshotFailure {
+    /// Postgres does not answer, or not in time.
+    Unavailable,
+    /// A shape has more rows than this deployment lets one have.
+    TooLarge {
+        /// How many it may have.
+        rows: u64,
+    },
 }
 
 /// Why authentication failed: the metric label and what the log says.

@@ -20,13 +20,15 @@ mod session;
 mod shape;
 mod start;
 mod subscription;
+mod track;
 mod window;
 mod wire;
 
 pub use config::{SessionConfig, SessionLimits};
 pub use delivery::Delivery;
 pub use io::{
-    Admission, ClientUpdate, CloseCode, Input, Millis, Now, Output, PendingMigrations, Read, ReadKind,
-    RefusalKind, SnapshotId, StoredClient, StoredSubscription, Unavailable, World, WriteOutcome,
+    Admission, ClientUpdate, CloseCode, Input, Interest, Millis, Now, Output, PendingMigrations,
+    RefusalKind, SnapshotFailure, SnapshotId, StoredClient, StoredSubscription, Unavailable, World, WriteOutcome,
 };
 pub use session::Session;
+pub use track::{Image, Known, Lost, Moves, Read, ReadKind, ReadRequest, Tracker};

@@ -1,9 +1,11 @@
 //! Checking a request against the schema (spec 06 §2.4).
 
-use change::{RelationId, RequestId};
+use std::sync::Arc;
+
+use change::{RequestId, UserId};
 use schema::{Schema, Table};
 
-use crate::{RelationDef, SelectDef, ShapeDef, ShapeError, ShapeErrorCode};
+use crate::{Plan, RelationDef, SelectDef, ShapeDef, ShapeError, ShapeErrorCode};
 
 /// Longest table name in bytes that is looked up.
 const MAX_TABLE_NAME: usize = 64;
@@ -12,13 +14,30 @@ const MAX_DEPTH: usize = 32;
 /// Most columns of a foreign key that an error message repeats; Postgres allows no more.
 const MAX_KEY_COLUMNS: usize = 32;
 
-/// A shape that was accepted: all rows of one table.
+/// A shape that was accepted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Shape {
     /// The request it answers, named by the client.
     pub request: RequestId,
-    /// Its table.
-    pub relation: RelationId,
+    /// What it selects.
+    pub plan: Arc<Plan>,
+}
+
+/// Bounds on one shape request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShapeLimits {
+    /// Deepest nesting of includes.
+    pub depth: usize,
+    /// Most layers, the referential closure included.
+    pub layers: usize,
+    /// Longest where-clause, in bytes.
+    pub clause: usize,
+}
+
+impl Default for ShapeLimits {
+    fn default() -> ShapeLimits {
+        ShapeLimits { depth: 16, layers: 256, clause: 256 << 10 }
+    }
 }
 
 impl Shape {
@@ -31,7 +50,10 @@ impl Shape {
         request: RequestId,
         definition: Option<&ShapeDef>,
         schema: &Schema,
+        user: &UserId,
+        limits: &ShapeLimits,
     ) -> Result<Shape, ShapeError> {
+        let _ = (user, limits);
         let select = match definition.map_or(&[][..], |d| &d.selects) {
             [] => {
                 let message = "Empty shape requests are not allowed";
@@ -47,7 +69,7 @@ impl Shape {
                 "Includes are not supported by this version yet: sync each table with a shape of its own",
             ));
         }
-        Ok(Shape { request, relation: table.id })
+        todo!()
     }
 }
 

@@ -1,0 +1,105 @@
+//! A shape as it is evaluated: layers of rows, each a filter on one table and the links by which rows get into it.
+
+use std::sync::Arc;
+
+use schema::Table;
+
+use crate::Filter;
+
+/// A canonical shape: requests that are worded differently but select the same rows by the same path have equal plans, which
+/// is what makes clients share one evaluation. The user is part of it only through filters on the owner (spec 06 §14.2).
+///
+/// A row is *in a layer* if it exists, passes the layer's filter, and, in every layer but the first, some row of the parent layer of
+/// one of the layer's links has in the link's `parent_columns` what the row has in its `own_columns`, none of them NULL.
+/// A row is *in the shape* if it is in one of its layers.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Plan {
+    /// The root first; then what the client asked for, parents before children, one link each, to an earlier layer;
+    /// then the referential closure (spec 06 §2.7): one layer per table, reached by any number of many-to-one links, also
+    /// from other closure layers and from itself.
+    pub layers: Vec<Layer>,
+}
+
+/// Rows of one table.
+#[derive(Clone, Debug)]
+pub struct Layer {
+    /// The table, as it was when the plan was made. Plans compare it by its id.
+    pub table: Arc<Table>,
+    /// What the rows have to pass: the where-clause, and the owner.
+    pub filter: Filter,
+    /// How rows get here; empty for the root only.
+    pub links: Vec<Link>,
+    /// Whether it is part of the referential closure, not asked for.
+    pub is_closure: bool,
+}
+
+/// A foreign key as it is walked from parent to child layer.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Link {
+    /// Index of the parent layer.
+    pub parent: usize,
+    /// Columns of the parent layer's table.
+    pub parent_columns: Vec<usize>,
+    /// Columns of this layer's table, paired with `parent_columns`.
+    pub own_columns: Vec<usize>,
+    /// Which of the two tables has the foreign key.
+    pub direction: Direction,
+}
+
+/// Which way a foreign key is walked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Direction {
+    /// The child layer's rows refer to the parent's.
+    OneToMany,
+    /// The parent layer's rows refer to the child's.
+    ManyToOne,
+}
+
+/// By the id of the table.
+impl PartialEq for Layer {
+    fn eq(&self, other: &Layer) -> bool {
+        self.table.id == other.table.id
+            && self.filter == other.filter
+            && self.links == other.links
+            && self.is_closure == other.is_closure
+    }
+}
+
+impl Eq for Layer {}
+
+impl std::hash::Hash for Layer {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.table.id.hash(state);
+        self.filter.hash(state);
+        self.links.hash(state);
+    }
+}
+
+impl Plan {
+    /// The root's table.
+    #[must_use]
+    pub fn root(&self) -> Option<&Layer> {
+        self.layers.first()
+    }
+
+    /// Whether membership is decided by each row alone: there is no other layer.
+    #[must_use]
+    pub fn is_simple(&self) -> bool {
+        self.layers.len() == 1
+    }
+
+    /// The tables of all layers, sorted, each once.
+    #[must_use]
+    pub fn relations(&self) -> Vec<change::RelationId> {
+        let mut relations: Vec<_> = self.layers.iter().map(|layer| layer.table.id).collect();
+        relations.sort_unstable();
+        relations.dedup();
+        relations
+    }
+
+    /// Whether rows hang on others, so that a row that becomes visible may bring additional data.
+    #[must_use]
+    pub fn has_one_to_many(&self) -> bool {
+        self.layers.iter().flat_map(|layer| &layer.links).any(|link| link.direction == Direction::OneToMany)
+    }
+}
