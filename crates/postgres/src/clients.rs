@@ -1,5 +1,6 @@
 //! What is stored about clients between their connections (spec 02 §11, 06 §11): whose they are, how far their own writes
-//! are in, what they subscribe to, and which migrations of an initial sync they may not have seen.
+//! are in, what they subscribe to, which migrations of an initial sync they may not have seen, and which additional data
+//! they have.
 //!
 //! All callers share one connection and don't wait for each other: questions are sent as they come, answers come back in
 //! order. A broken connection is made anew by whoever needs it next, with a growing pause while that fails.
@@ -39,6 +40,8 @@ pub struct StoredClient {
     pub subscriptions: Vec<StoredSubscription>,
     /// Migrations of an initial sync that the client may not have seen.
     pub pending_migrations: Option<PendingMigrations>,
+    /// Transactions whose additional data the client has said to have seen.
+    pub observed: Vec<u64>,
 }
 
 /// A stored subscription.
@@ -70,6 +73,8 @@ pub enum Update {
     MigrationsSent(PendingMigrations),
     /// The client has passed them.
     MigrationsSeen,
+    /// The client has seen the additional data of these transactions; replaces what it said before.
+    Observed(Vec<u64>),
     /// A subscription was accepted.
     Subscribed(StoredSubscription),
     /// The gone batch of these stands at this position.
@@ -127,16 +132,17 @@ struct Session {
 enum Sql {
     Admit,
     Subscriptions,
-    Migrations,
+    Progress,
     ClearSubscriptions,
     SetMigrations,
+    SetObserved,
     Subscribe,
     SetGone,
     Forget,
 }
 
 /// Most clients are known: then nothing is written, but once a day.
-const SQL: [&str; 8] = [
+const SQL: [&str; 9] = [
     "WITH bound AS (
         INSERT INTO electric.clients AS c (client_id, user_id) VALUES ($1, $2)
         ON CONFLICT (client_id) DO UPDATE SET seen_at = now()
@@ -146,10 +152,11 @@ const SQL: [&str; 8] = [
     SELECT coalesce((SELECT user_id FROM bound), (SELECT user_id FROM electric.clients WHERE client_id = $1)),
            (SELECT lsn FROM electric.acknowledged_client_lsns WHERE client_id = $1)",
     "SELECT subscription_id, request, gone_at FROM electric.client_subscriptions WHERE client_id = $1 ORDER BY ord",
-    "SELECT pending_last, pending_versions FROM electric.clients WHERE client_id = $1",
+    "SELECT pending_last, pending_versions, observed FROM electric.clients WHERE client_id = $1",
     "DELETE FROM electric.client_subscriptions WHERE client_id = $1",
     "UPDATE electric.clients SET pending_last = $2, pending_versions = $3
      WHERE client_id = $1 AND (pending_last, pending_versions) IS DISTINCT FROM ($2, $3)",
+    "UPDATE electric.clients SET observed = $2 WHERE client_id = $1 AND observed <> $2",
     "INSERT INTO electric.client_subscriptions (client_id, subscription_id, request, gone_at) VALUES ($1, $2, $3, $4)
      ON CONFLICT (client_id, subscription_id) DO UPDATE SET request = excluded.request, gone_at = excluded.gone_at",
     "UPDATE electric.client_subscriptions SET gone_at = $3 WHERE client_id = $1 AND subscription_id = ANY ($2)",
@@ -272,9 +279,9 @@ impl Session {
 
     async fn load(self: Arc<Session>, client: ClientId) -> Result<StoredClient, StoreError> {
         let parameters: [&(dyn ToSql + Sync); 1] = [&client.as_str()];
-        let (subscriptions, migrations) = try_join(
+        let (subscriptions, progress) = try_join(
             self.client.query(self.statement(Sql::Subscriptions)?, &parameters),
-            self.client.query_opt(self.statement(Sql::Migrations)?, &parameters),
+            self.client.query_opt(self.statement(Sql::Progress)?, &parameters),
         )
         .await?;
         let mut stored = StoredClient::default();
@@ -285,11 +292,12 @@ impl Session {
                 gone_at: row.try_get::<_, Option<i64>>(2)?.map(|lsn| Lsn(lsn as u64)),
             });
         }
-        if let Some(row) = migrations
-            && let (Some(last), Some(versions)) =
-                (row.try_get::<_, Option<i64>>(0)?, row.try_get::<_, Option<Vec<String>>>(1)?)
-        {
-            stored.pending_migrations = Some(PendingMigrations { last: Lsn(last as u64), versions });
+        if let Some(row) = progress {
+            let pending = (row.try_get::<_, Option<i64>>(0)?, row.try_get::<_, Option<Vec<String>>>(1)?);
+            if let (Some(last), Some(versions)) = pending {
+                stored.pending_migrations = Some(PendingMigrations { last: Lsn(last as u64), versions });
+            }
+            stored.observed = row.try_get::<_, Vec<i64>>(2)?.into_iter().map(|id| id as u64).collect();
         }
         Ok(stored)
     }
@@ -320,13 +328,20 @@ impl Update {
         let position = |lsn: Option<Lsn>| Box::new(lsn.map(|lsn| lsn.0 as i64)) as Parameter;
         let no_migrations =
             || (Sql::SetMigrations, vec![client(), position(None), Box::new(None::<Vec<String>>)]);
+        let observed = |ids: &[u64]| {
+            let ids: Vec<i64> = ids.iter().map(|id| *id as i64).collect();
+            (Sql::SetObserved, vec![client(), Box::new(ids)])
+        };
         match self {
-            Update::Clear => vec![(Sql::ClearSubscriptions, vec![client()]), no_migrations()],
+            Update::Clear => {
+                vec![(Sql::ClearSubscriptions, vec![client()]), no_migrations(), observed(&[])]
+            }
             Update::MigrationsSent(PendingMigrations { last, versions }) => {
                 let versions = Box::new(Some(versions.clone()));
                 vec![(Sql::SetMigrations, vec![client(), position(Some(*last)), versions])]
             }
             Update::MigrationsSeen => vec![no_migrations()],
+            Update::Observed(ids) => vec![observed(ids)],
             Update::Subscribed(StoredSubscription { id, request, gone_at }) => {
                 let (id, request) = (Box::new(id.to_string()), Box::new(request.to_vec()));
                 vec![(Sql::Subscribe, vec![client(), id, request, position(*gone_at)])]

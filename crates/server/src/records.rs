@@ -11,7 +11,11 @@ pub fn loaded(stored: clients::StoredClient) -> StoredClient {
         gone_at: subscription.gone_at,
     });
     let pending = stored.pending_migrations.map(|p| PendingMigrations { last: p.last, versions: p.versions });
-    StoredClient { subscriptions: subscriptions.collect(), pending_migrations: pending }
+    StoredClient {
+        subscriptions: subscriptions.collect(),
+        pending_migrations: pending,
+        observed: stored.observed,
+    }
 }
 
 /// What is to be changed.
@@ -22,6 +26,7 @@ pub fn update(update: ClientUpdate) -> Update {
             Update::MigrationsSent(clients::PendingMigrations { last, versions })
         }
         ClientUpdate::MigrationsSeen => Update::MigrationsSeen,
+        ClientUpdate::Observed(transactions) => Update::Observed(transactions),
         ClientUpdate::Subscribed(StoredSubscription { id, request, gone_at }) => {
             Update::Subscribed(clients::StoredSubscription { id, request, gone_at })
         }

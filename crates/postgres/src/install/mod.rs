@@ -130,7 +130,7 @@ pub async fn install(client: &mut Client) -> Result<Installed, InstallError> {
     transaction.commit().await.map_err(|error| InstallError::of("commit", error))?;
 
     let took_over_legacy =
-        !applied.is_empty() && recorded.first().is_some_and(|first| *first < FIRST_OWN_VERSION);
+        !applied.is_empty() && recorded.last().is_some_and(|newest| *newest < FIRST_OWN_VERSION);
     Ok(Installed { applied, took_over_legacy, cluster_id })
 }
 

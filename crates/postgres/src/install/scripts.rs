@@ -13,6 +13,7 @@ pub(super) const BEGIN: &str = include_str!("../../sql/begin.sql");
 pub(super) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (20_260_701_000_000, "foundation", script!("migrations", "20260701000000_foundation")),
     (20_260_701_000_100, "legacy", script!("migrations", "20260701000100_legacy")),
+    (20_260_715_000_000, "observed", script!("migrations", "20260715000000_observed")),
 ];
 
 /// Run at every start: name, text.

@@ -77,6 +77,23 @@ async fn puts_back_what_was_lost() {
     run(&client, "CREATE TABLE more (id int PRIMARY KEY); CALL electric.electrify('more')").await;
 }
 
+/// The first release had no place for what clients have observed.
+#[tokio::test]
+async fn brings_the_tables_of_an_older_release_up_to_date() {
+    let (_database, mut client) = installed().await;
+    run(
+        &client,
+        "ALTER TABLE electric.clients DROP COLUMN observed;
+         DELETE FROM electric.schema_migrations WHERE version::bigint = 20260715000000;
+         INSERT INTO electric.clients (client_id, user_id) VALUES ('c', 'ann')",
+    )
+    .await;
+    let upgraded = install(&mut client).await.unwrap();
+    assert_eq!(upgraded.applied, [20_260_715_000_000]);
+    assert!(!upgraded.took_over_legacy);
+    assert_eq!(value(&client, "SELECT observed::text FROM electric.clients").await, "{}");
+}
+
 #[tokio::test]
 async fn leaves_a_database_of_a_newer_release_alone() {
     let (_database, mut client) = installed().await;

@@ -66,6 +66,8 @@ async fn changes_are_kept_in_order() {
         Update::MigrationsSent(pending.clone()),
         Update::Gone(ids(&["b"]), Lsn(9)),
         Update::Forget(ids(&["z", "unknown"])),
+        Update::Observed(vec![1, 2]),
+        Update::Observed(vec![7, u64::MAX]),
     ];
     for _ in 0..2 {
         store.apply(&c, &updates).await.expect("an answer");
@@ -73,9 +75,11 @@ async fn changes_are_kept_in_order() {
         let gone = StoredSubscription { gone_at: Some(Lsn(9)), ..subscription("b") };
         assert_eq!(stored.subscriptions, [gone, subscription("a")]);
         assert_eq!(stored.pending_migrations, Some(pending.clone()));
+        assert_eq!(stored.observed, [7, u64::MAX]);
     }
     store.apply(&c, &[Update::MigrationsSeen]).await.expect("an answer");
-    assert_eq!(store.load(&c).await.expect("an answer").pending_migrations, None);
+    let stored = store.load(&c).await.expect("an answer");
+    assert_eq!((stored.pending_migrations, stored.observed), (None, vec![7, u64::MAX]));
     store.apply(&c, &[Update::Clear]).await.expect("an answer");
     assert_eq!(store.load(&c).await.expect("an answer"), StoredClient::default());
     let bound = store.admit(&c, &UserId::new("bob")).await.expect("an answer");
