@@ -14,6 +14,7 @@ pub mod pgoutput;
 pub mod replication;
 pub mod snapshot;
 pub mod socket;
+mod sql_type;
 pub mod tag_text;
 pub mod tls;
 pub mod url;

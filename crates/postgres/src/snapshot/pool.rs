@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use super::{
-    query::ReadQuery,
+    query::{ReadQuery, Wanted},
     rows::{MalformedRow, RowReader, RowStream},
 };
 use crate::{
@@ -169,8 +169,22 @@ impl OpenSnapshot {
         frontend::query(&query.sql(), &mut message).map_err(WireError::from)?;
         self.state = State::Reading(wire);
         self.wire()?.send(&message).await.map_err(WireError::from)?;
-        let reader = RowReader::new(query.table.columns.len(), query.columns(), query.wanted);
+        let reader = RowReader::new(query.table.columns.len(), query.columns(), query.wanted == Wanted::Rows);
         Ok(RowStream::new(self, reader))
+    }
+
+    /// How many rows there are, counted up to `limit`: no more than that many are looked for.
+    ///
+    /// # Errors
+    /// [`SnapshotError`]; the snapshot is of no use any more.
+    pub async fn count(&mut self, query: ReadQuery<'_>, limit: u64) -> Result<u64, SnapshotError> {
+        let State::Ready(mut wire) = mem::replace(&mut self.state, State::Spent) else {
+            return Err(SnapshotError::Spent);
+        };
+        let rows = wire.query(&query.count_sql(limit)).await?;
+        self.state = State::Ready(wire);
+        let count = rows.into_iter().flatten().flatten().next();
+        count.and_then(|text| text.parse().ok()).ok_or(SnapshotError::Malformed(MalformedRow))
     }
 
     /// Ends it and gives the connection back.

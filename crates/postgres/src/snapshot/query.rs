@@ -1,8 +1,14 @@
-//! The SQL of a read. Nothing that a user wrote is spliced in but names from the catalogue and one quoted literal.
+//! The SQL of a read. Nothing that a user wrote is spliced in but names from the catalogue, quoted literals, and the condition that
+//! the caller has made.
 
 use std::fmt::Write;
 
-use schema::{OWNER_COLUMN, Table, quote_postgres};
+use schema::{Table, quote_postgres};
+
+use super::keys::Keys;
+
+/// How statements call the table that they read: what conditions have to write before the names of columns.
+pub const ALIAS: &str = "m";
 
 /// What is to be read of a table.
 #[derive(Clone, Copy, Debug)]
@@ -10,27 +16,31 @@ pub struct ReadQuery<'a> {
     /// The table.
     pub table: &'a Table,
     /// What of its rows.
-    pub wanted: Wanted,
-    /// Only rows of this owner and of nobody: those whose column `electric_user_id`, as text, is this, empty or NULL
-    /// (spec 06 §9). Has no effect on a table without the column.
-    pub owner: Option<&'a str>,
+    pub wanted: Wanted<'a>,
+    /// A condition in SQL on the columns of [`ALIAS`], for rows to be left out early. It must not be able to raise.
+    pub condition: Option<&'a str>,
+    /// Only rows with these values.
+    pub keys: Option<Keys<'a>>,
 }
 
 /// What is wanted of each row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wanted {
+pub enum Wanted<'a> {
     /// All columns, and the tags.
     Rows,
-    /// The primary key; all other columns come as NULL, and there are no tags.
-    Keys,
+    /// These columns, as indexes into the table's in any order, and the primary key. All others come as NULL, and there are
+    /// no tags.
+    Columns(&'a [usize]),
 }
 
 impl ReadQuery<'_> {
     /// The columns that the query returns, as indexes into the table's, in order.
     pub(super) fn columns(&self) -> Vec<usize> {
-        (0..self.table.columns.len())
-            .filter(|column| self.wanted == Wanted::Rows || self.table.primary_key.contains(column))
-            .collect()
+        let is_wanted = |column: &usize| match self.wanted {
+            Wanted::Rows => true,
+            Wanted::Columns(columns) => columns.contains(column) || self.table.primary_key.contains(column),
+        };
+        (0..self.table.columns.len()).filter(is_wanted).collect()
     }
 
     /// The statement: the tags (for [`Wanted::Rows`]), then the columns.
@@ -40,59 +50,68 @@ impl ReadQuery<'_> {
             table.columns.get(*column).map(|column| quote_postgres(&column.name)).unwrap_or_default()
         };
         let mut selected: Vec<String> =
-            self.columns().iter().map(|column| format!("m.{}", name(column))).collect();
-        let mut from = format!("ONLY {}.{} m", quote_postgres(&table.schema), quote_postgres(&table.name));
+            self.columns().iter().map(|column| format!("{ALIAS}.{}", name(column))).collect();
+        let mut from = self.from();
         if self.wanted == Wanted::Rows {
             selected.insert(0, "s._tags".to_owned());
             let same: Vec<String> = table.primary_key.iter().map(name).collect();
-            let same: Vec<String> = same.iter().map(|key| format!("s.{key} = m.{key}")).collect();
+            let same: Vec<String> = same.iter().map(|key| format!("s.{key} = {ALIAS}.{key}")).collect();
             let shadow = quote_postgres(&table.shadow.name);
             let _ = write!(from, " LEFT JOIN electric.{shadow} s ON {}", same.join(" AND "));
         }
-        let has_owner = table.columns.iter().any(|column| column.name == OWNER_COLUMN);
-        let filter = match self.owner.filter(|_| has_owner) {
-            None => String::new(),
-            Some(owner) => {
-                let column = quote_postgres(OWNER_COLUMN);
-                format!(" WHERE m.{column} IS NULL OR m.{column}::text IN ({}, '')", literal(owner))
-            }
-        };
-        format!("COPY (SELECT {} FROM {from}{filter}) TO STDOUT", selected.join(", "))
+        format!("COPY (SELECT {} FROM {from}{}) TO STDOUT", selected.join(", "), self.restriction())
     }
-}
 
-/// A text as a literal (`standard_conforming_strings` is on). A text with U+0000 equals nothing that Postgres can hold; it becomes
-/// one that no token can name.
-fn literal(text: &str) -> String {
-    if text.contains('\0') {
-        return "NULL".to_owned();
+    /// The statement that counts the rows, but not further than `limit`.
+    pub(super) fn count_sql(&self, limit: u64) -> String {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        format!(
+            "SELECT count(*) FROM (SELECT FROM {}{} LIMIT {limit}) counted",
+            self.from(),
+            self.restriction()
+        )
     }
-    format!("'{}'", text.replace('\'', "''"))
+
+    fn from(&self) -> String {
+        format!("ONLY {}.{} {ALIAS}", quote_postgres(&self.table.schema), quote_postgres(&self.table.name))
+    }
+
+    fn restriction(&self) -> String {
+        let keys = self.keys.map(|keys| keys.sql(self.table));
+        match (self.condition, keys) {
+            (None, None) => String::new(),
+            (Some(condition), None) => format!(" WHERE {condition}"),
+            (None, Some(keys)) => format!(" WHERE {keys}"),
+            (Some(condition), Some(keys)) => format!(" WHERE ({condition}) AND {keys}"),
+        }
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use change::RelationId;
+pub(super) mod tests {
+    use change::{RelationId, Row};
     use schema::{Column, ColumnType, Shadow};
+    use shapes::Key;
 
     use super::*;
 
-    fn table() -> Table {
-        let column = |name: &str| Column {
+    pub(in crate::snapshot) fn column(name: &str, ty: ColumnType, sql_type: &str) -> Column {
+        Column {
             name: name.to_owned(),
-            ty: ColumnType::Text,
+            ty,
             modifiers: Vec::new(),
-            sql_type: "text".to_owned(),
+            sql_type: sql_type.to_owned(),
             collation: None,
             not_null: false,
-        };
+        }
+    }
+
+    pub(in crate::snapshot) fn table(columns: Vec<Column>) -> Table {
         Table {
             id: RelationId(1),
             schema: "public".to_owned(),
             name: "My \"items\"".to_owned(),
-            columns: ["order", "Key", "electric_user_id", "k2"].map(column).into(),
+            columns,
             primary_key_name: "p".to_owned(),
             primary_key: vec![3, 1],
             foreign_keys: Vec::new(),
@@ -104,19 +123,33 @@ mod tests {
 
     #[test]
     fn quotes_everything() {
-        let table = Arc::new(table());
-        let rows = ReadQuery { table: &table, wanted: Wanted::Rows, owner: Some("o'); DROP TABLE x; --") };
+        let text = |name| column(name, ColumnType::Text, "text");
+        let table = table(["order", "Key", "v", "k2"].map(text).into());
+        let all = ReadQuery { table: &table, wanted: Wanted::Rows, condition: None, keys: None };
         assert_eq!(
-            rows.sql(),
-            "COPY (SELECT s._tags, m.\"order\", m.\"Key\", m.electric_user_id, m.k2 FROM ONLY \
+            ReadQuery { condition: Some("m.v = 'a' OR true"), ..all }.sql(),
+            "COPY (SELECT s._tags, m.\"order\", m.\"Key\", m.v, m.k2 FROM ONLY \
              public.\"My \"\"items\"\"\" m LEFT JOIN electric.shadow__1 s ON s.k2 = m.k2 AND s.\"Key\" = m.\"Key\" \
-             WHERE m.electric_user_id IS NULL OR m.electric_user_id::text IN ('o''); DROP TABLE x; --', '')) TO STDOUT"
+             WHERE m.v = 'a' OR true) TO STDOUT"
         );
-        let keys = ReadQuery { table: &table, wanted: Wanted::Keys, owner: None };
+        let keys = ReadQuery { wanted: Wanted::Columns(&[]), ..all };
         assert_eq!(
             keys.sql(),
             "COPY (SELECT m.\"Key\", m.k2 FROM ONLY public.\"My \"\"items\"\"\" m) TO STDOUT"
         );
         assert_eq!(keys.columns(), [1, 3]);
+        assert_eq!(ReadQuery { wanted: Wanted::Columns(&[3, 2]), ..all }.columns(), [1, 2, 3]);
+        let row: Row = [Some(b"x".as_slice())].into_iter().collect();
+        let values: Vec<Key> = Key::of(&row, &[0]).into_iter().collect();
+        let some = ReadQuery {
+            condition: Some("a OR b"),
+            keys: Some(Keys { columns: &[2], values: &values }),
+            ..keys
+        };
+        assert_eq!(
+            some.count_sql(7),
+            "SELECT count(*) FROM (SELECT FROM ONLY public.\"My \"\"items\"\"\" m WHERE (a OR b) AND \
+             m.v = ANY ('{\"x\"}'::text[]) LIMIT 7) counted"
+        );
     }
 }

@@ -5,9 +5,11 @@
 //! modifiers, so that assignment checks lengths as it does for anybody else. The first parameter of statements that write
 //! tags is the transaction's own tag.
 
-use std::{borrow::Cow, fmt::Write};
+use std::fmt::Write;
 
 use schema::{Column, ColumnType, Table};
+
+use crate::sql_type::{cast, full_cast};
 
 /// What a statement does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -99,40 +101,6 @@ fn constant(text: &str) -> String {
 
 fn join(parts: impl Iterator<Item = String>, separator: &str) -> String {
     parts.collect::<Vec<_>>().join(separator)
-}
-
-/// The type to cast to, without modifiers: an explicit cast to `varchar(3)` would cut silently.
-fn cast(column: &Column) -> Cow<'_, str> {
-    Cow::Borrowed(match &column.ty {
-        ColumnType::Bool => "bool",
-        ColumnType::Int2 => "int2",
-        ColumnType::Int4 => "int4",
-        ColumnType::Int8 => "int8",
-        ColumnType::Float4 => "float4",
-        ColumnType::Float8 => "float8",
-        ColumnType::Text => "text",
-        ColumnType::Varchar => "varchar",
-        ColumnType::Uuid => "uuid",
-        ColumnType::Date => "date",
-        ColumnType::Time => "time",
-        ColumnType::Timestamp => "timestamp",
-        ColumnType::Timestamptz => "timestamptz",
-        ColumnType::Jsonb => "jsonb",
-        ColumnType::Bytea => "bytea",
-        ColumnType::Enum(_) => return full_cast(column),
-    })
-}
-
-/// The type with its modifiers. The catalogue prints a type of schema `public` bare; what the session's search path
-/// would make of that is nothing to rely on.
-fn full_cast(column: &Column) -> Cow<'_, str> {
-    let outside_quotes = column.sql_type.split('"').step_by(2);
-    match &column.ty {
-        ColumnType::Enum(_) if !outside_quotes.clone().any(|part| part.contains('.')) => {
-            Cow::Owned(format!("public.{}", column.sql_type))
-        }
-        _ => Cow::Borrowed(&column.sql_type),
-    }
 }
 
 /// A value of a column as its type's output function prints it, which is what replication sends.

@@ -1,0 +1,61 @@
+//! What rows were before transactions that a snapshot sees already.
+
+use std::collections::HashMap;
+
+use change::{RelationId, Row, Transaction};
+use shapes::{Key, Plan};
+
+/// By key: the row's image at the earlier position, `None` if there was none.
+pub type Rows = HashMap<Key, Option<Row>>;
+
+/// The rows of a shape's tables that transactions after some position changed, as they were at that position.
+#[derive(Debug, Default)]
+pub struct Past {
+    tables: HashMap<RelationId, Table>,
+}
+
+#[derive(Debug)]
+struct Table {
+    primary_key: Vec<usize>,
+    rows: Rows,
+}
+
+impl Past {
+    /// Nothing has changed. With a plan, its tables' rows are noted by [`Past::push`].
+    #[must_use]
+    pub fn new(plan: &Plan) -> Past {
+        let table = |layer: &shapes::Layer| {
+            (layer.table.id, Table { primary_key: layer.table.primary_key.clone(), rows: Rows::new() })
+        };
+        Past { tables: plan.layers.iter().map(table).collect() }
+    }
+
+    /// Notes a transaction that the snapshot sees. In the order of the stream.
+    pub fn push(&mut self, transaction: &Transaction) {
+        for change in &transaction.changes {
+            let Some(table) = self.tables.get_mut(&change.relation) else { continue };
+            let (before, after) = (change.row.before(), change.row.after());
+            let key = before.or(after).and_then(|row| Key::of(row, &table.primary_key));
+            if let Some(key) = key {
+                table.rows.entry(key).or_insert_with(|| before.cloned());
+            }
+        }
+    }
+
+    /// The changed rows of a table; `None` if there are none.
+    pub(super) fn rows(&self, relation: RelationId) -> Option<&Rows> {
+        self.tables.get(&relation).map(|table| &table.rows).filter(|rows| !rows.is_empty())
+    }
+
+    /// How many rows have changed.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.tables.values().map(|table| table.rows.len()).sum()
+    }
+
+    /// Whether no row has.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
