@@ -18,6 +18,7 @@ mod records;
 mod registry;
 mod service;
 mod stream;
+mod walk;
 mod watchers;
 mod websocket;
 
