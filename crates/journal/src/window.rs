@@ -114,6 +114,22 @@ impl<T: Entry> Journal<T> {
         Ok((entries, if complete { last.max(position) } else { last }))
     }
 
+    /// The entries at these positions, in the same order.
+    ///
+    /// # Errors
+    /// [`Trimmed`] if one of them is not in the window.
+    pub fn read_at(&self, positions: &[Lsn]) -> Result<Vec<Arc<T>>, Trimmed> {
+        if positions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let window = self.window.read();
+        let find = |lsn: &Lsn| {
+            let at = window.entries.binary_search_by_key(lsn, |entry| entry.lsn()).ok()?;
+            window.entries.get(at).cloned()
+        };
+        positions.iter().map(find).collect::<Option<_>>().ok_or(Trimmed)
+    }
+
     /// The position of a transaction, if it is among the newest.
     #[must_use]
     pub fn recently_passed(&self, xid: Xid) -> Option<Lsn> {
@@ -192,6 +208,22 @@ mod tests {
         assert_eq!(lsns(&journal, 9, 9), Err(Trimmed));
         assert_eq!(journal.recently_passed(Xid(1030)), Some(Lsn(30)));
         assert_eq!(journal.recently_passed(Xid(1031)), None);
+    }
+
+    #[test]
+    fn reads_what_is_asked_for_by_position() {
+        let journal = Journal::new(Lsn(0), Limits { memory: 3, span: u64::MAX });
+        for lsn in [20, 30, 40, 50] {
+            journal.append(Arc::new(Item(lsn, 1)));
+        }
+        let at = |positions: &[u64]| {
+            let positions: Vec<Lsn> = positions.iter().copied().map(Lsn).collect();
+            journal.read_at(&positions).map(|entries| entries.iter().map(|e| e.0).collect::<Vec<_>>())
+        };
+        assert_eq!(at(&[30, 50]), Ok(vec![30, 50]));
+        assert_eq!(at(&[]), Ok(vec![]));
+        assert_eq!(at(&[20, 50]), Err(Trimmed), "it was dropped");
+        assert_eq!(at(&[35]), Err(Trimmed), "it never was");
     }
 
     #[test]
