@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use schema::{Migration, Schema};
 use session::{Delivery, World};
 
-use crate::watchers::Watchers;
+use crate::watchers::{Seat, Watchers};
 
 /// One task appends; all connections read.
 pub struct Stream {
@@ -83,8 +83,11 @@ impl Stream {
             recent.push_back((xid, lsn));
         }
         let delivery = Arc::new(Delivery::new(transaction, schema, migration));
-        self.journal.append(Arc::new(Kept(delivery.clone())));
-        self.watchers.delivered(&delivery);
+        // In this order: see `read_noted`.
+        let concerned = self.watchers.note(&delivery);
+        self.journal.append(Arc::new(Kept(delivery)));
+        concerned.wake();
+        self.watchers.reached(lsn);
         self.stir(lsn);
     }
 
@@ -125,6 +128,28 @@ impl Stream {
     pub fn read_after(&self, cursor: Lsn, max: usize) -> Result<(Vec<Arc<Delivery>>, Lsn), Trimmed> {
         let (entries, reached) = self.journal.read_after(cursor, max)?;
         Ok((entries.iter().map(|kept| kept.0.clone()).collect(), reached))
+    }
+
+    /// The transactions strictly after `cursor` that were noted for a connection, and how far there are no others of these;
+    /// `None` if they were not noted from so far back: then all have to be looked at.
+    ///
+    /// Nothing is missed, whoever does what at the same time. Let *p* be the position as it is read here, before the notes.
+    /// - A transaction is noted before it is appended, and only appending moves the position over it. So everything up to *p*
+    ///   has been noted by the time that the notes are read, and *p* may be claimed as reached.
+    /// - What was noted but lies beyond *p* stays noted: a note goes when the cursor passes it, and the cursor comes to *p*
+    ///   at most. The bell rings for it after it was appended, that is, after this reading or before it; in either case
+    ///   the connection looks once more.
+    /// - When other interests are filed, the notes are declared complete only after the newest transaction that was noted
+    ///   until then, under the lock that noting takes. Those up to there are looked at by reading all of them.
+    /// - A note that has to make room for a newer one moves the beginning of the notes to itself, with the same effect.
+    ///
+    /// # Errors
+    /// [`Trimmed`] if one of them is not in the window any more.
+    pub fn read_noted(&self, seat: &Seat, cursor: Lsn) -> Result<Option<(Vec<Arc<Delivery>>, Lsn)>, Trimmed> {
+        let reached = self.position();
+        let Some(positions) = seat.concerning(cursor, reached) else { return Ok(None) };
+        let entries = self.journal.read_at(&positions)?;
+        Ok(Some((entries.iter().map(|kept| kept.0.clone()).collect(), reached)))
     }
 
     /// How far the stream has been handed on.

@@ -9,7 +9,7 @@ use super::{Hub, Letter, Mailbox, snapshots::Snapshots};
 use crate::{
     backend::Binding,
     registry::{Hold, TooManyTakeovers},
-    watchers::ConnectionId,
+    watchers::{ConnectionId, Seat},
 };
 
 /// Between two tries while Postgres can't be asked.
@@ -23,6 +23,8 @@ pub(super) struct Actions {
     client: Option<ClientId>,
     /// Kept by every task that works for the client, so that a successor waits for them.
     hold: Option<Arc<Hold>>,
+    /// Among the watchers, once the client is admitted.
+    pub(super) seat: Option<Arc<Seat>>,
     pub(super) snapshots: Snapshots,
     writes: Lane<Arc<ClientTransaction>>,
     records: Lane<Record>,
@@ -69,6 +71,7 @@ impl Actions {
             mailbox,
             client: None,
             hold: None,
+            seat: None,
             snapshots: Snapshots::default(),
             writes: Lane::default(),
             records: Lane::default(),
@@ -94,8 +97,8 @@ impl Actions {
                 let mailbox = self.mailbox.clone();
                 self.hub.tasks.spawn(async move { mailbox.post(Input::WalEnd(answer.await)) });
             }
-            Output::OpenSnapshot { id, reads } => {
-                self.snapshots.open(id, reads, &self.hub, &self.mailbox);
+            Output::OpenSnapshot { id, request } => {
+                self.snapshots.open(id, request, &self.hub, &self.mailbox);
             }
             Output::ReadSnapshot { id } => self.snapshots.begin(id),
             Output::DropSnapshot { id } => self.snapshots.drop(id),
@@ -111,7 +114,11 @@ impl Actions {
             Output::WriteRejected { position, reason } => {
                 tracing::warn!(connection = self.id.0, client = ?self.client, position, "a client's transaction was rejected: {reason}");
             }
-            Output::Watch(tables) => self.hub.stream.watchers.watch(self.id, &tables),
+            Output::Watch(interests) => {
+                if let Some(seat) = &self.seat {
+                    self.hub.stream.watchers.watch(seat, &interests);
+                }
+            }
             Output::Send(_)
             | Output::SendAll(_)
             | Output::Ping
@@ -127,7 +134,7 @@ impl Actions {
             Letter::Admitted { hold, acknowledged } => {
                 self.hold = Some(Arc::new(hold));
                 if let Some(client) = &self.client {
-                    self.hub.stream.watchers.add(self.id, client, &self.mailbox);
+                    self.seat = Some(self.hub.stream.watchers.add(self.id, client, &self.mailbox));
                 }
                 Some(Input::Admission(Admission::Admitted { acknowledged }))
             }
@@ -154,7 +161,9 @@ impl Actions {
         self.snapshots = Snapshots::default();
         self.writes.waiting.clear();
         self.records.waiting.clear();
-        self.hub.stream.watchers.remove(self.id);
+        if let Some(seat) = self.seat.take() {
+            self.hub.stream.watchers.remove(&seat);
+        }
         self.hold = None;
     }
 

@@ -5,11 +5,13 @@ use std::{
     io,
     net::IpAddr,
     sync::Arc,
+    task::{Context, Waker},
     time::{Duration, Instant},
 };
 
 use bytes::{Buf as _, BytesMut};
-use session::{CloseCode, Input, Output, Session};
+use change::Lsn;
+use session::{CloseCode, Delivery, Input, Output, Session, Tracker};
 use tokio::{
     io::Interest,
     net::TcpStream,
@@ -49,6 +51,16 @@ pub async fn serve(hub: Arc<Hub>, socket: TcpStream, early: BytesMut, peer: IpAd
     let _ = socket.set_nodelay(true);
     let mut driver = Driver::new(hub, socket, early, peer, place);
     driver.run().await;
+}
+
+/// What the stream had for a session.
+enum Fed {
+    /// Nothing; its cursor may have moved on all the same.
+    Nothing,
+    /// As much as is taken at a time: there may be more.
+    Batch,
+    /// All of it.
+    Rest,
 }
 
 struct Driver {
@@ -290,12 +302,13 @@ impl Driver {
         }
     }
 
-    /// Hands the session what the stream and its snapshot have. Whether they had anything.
+    /// Hands the session what its snapshot and the stream have for it. Whether they had anything.
     fn pull(&mut self) -> bool {
         let mut any = false;
+        let mut reached: Option<(Arc<dyn Tracker>, Lsn)> = None;
         for _ in 0..PULLS {
             if self.stage != Stage::Open || self.outbox.queued() >= QUEUE_BUDGET {
-                break;
+                return any;
             }
             if let Some(id) = self.session.wants_snapshot_frames()
                 && let Some(part) = self.actions.snapshots.try_next(id)
@@ -304,23 +317,69 @@ impl Driver {
                 any = true;
                 continue;
             }
-            let Some(cursor) = self.session.cursor().filter(|cursor| *cursor < self.hub.stream.position())
-            else {
-                break;
-            };
-            match self.hub.stream.read_after(cursor, STREAM_BATCH) {
-                Ok((deliveries, reached)) => {
-                    let full = deliveries.len() == STREAM_BATCH;
-                    self.hand(Input::Stream { deliveries, reached });
+            if let Some((tracker, at)) = self.session.stalled_on() {
+                let known =
+                    |(one, there): &(Arc<dyn Tracker>, Lsn)| *there == at && Arc::ptr_eq(one, &tracker);
+                // If it has been there already, the session waits for something else as well.
+                if reached.as_ref().is_some_and(known) || !self.has_reached(&*tracker, at) {
+                    return any;
+                }
+                reached = Some((tracker, at));
+                self.hand(Input::Tick);
+            }
+            match self.feed() {
+                Fed::Batch => any = true,
+                Fed::Rest => {
                     any = true;
-                    if !full {
-                        break;
+                    if self.session.stalled_on().is_none() {
+                        return true;
                     }
                 }
-                Err(journal::Trimmed) => self.hand(Input::StreamLost),
+                Fed::Nothing if self.session.stalled_on().is_none() => return any,
+                Fed::Nothing => {}
             }
         }
-        any
+        // There may be more, or somebody who was not asked to ring the bell.
+        true
+    }
+
+    /// Whether a tracker is where the session needs it. If not, the bell rings when it is; if it is lost, the session finds out.
+    fn has_reached(&self, tracker: &dyn Tracker, at: Lsn) -> bool {
+        let bell = Waker::from(self.mailbox.clone());
+        tracker.poll_reach(at, &mut Context::from_waker(&bell)).is_ready()
+    }
+
+    /// Hands the session the next transactions.
+    fn feed(&mut self) -> Fed {
+        let Some(cursor) = self.session.cursor().filter(|cursor| *cursor < self.hub.stream.position()) else {
+            return Fed::Nothing;
+        };
+        match self.next_transactions(cursor) {
+            Ok((deliveries, reached)) => {
+                let fed = match deliveries.len() {
+                    0 => Fed::Nothing,
+                    STREAM_BATCH => Fed::Batch,
+                    _ => Fed::Rest,
+                };
+                self.hand(Input::Stream { deliveries, reached });
+                fed
+            }
+            Err(journal::Trimmed) => {
+                self.hand(Input::StreamLost);
+                Fed::Nothing
+            }
+        }
+    }
+
+    /// Those after the cursor that concern the session, if it is known which they are; otherwise all of them.
+    fn next_transactions(&self, cursor: Lsn) -> Result<(Vec<Arc<Delivery>>, Lsn), journal::Trimmed> {
+        if self.session.is_selective()
+            && let Some(seat) = &self.actions.seat
+            && let Some(noted) = self.hub.stream.read_noted(seat, cursor)?
+        {
+            return Ok(noted);
+        }
+        self.hub.stream.read_after(cursor, STREAM_BATCH)
     }
 
     /// Writes what the socket takes. Whether that was anything.

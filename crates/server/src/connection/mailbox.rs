@@ -1,8 +1,11 @@
 //! How the rest of the service reaches a connection.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::Wake,
 };
 
 use change::{ClientLsn, Lsn, Snapshot};
@@ -92,5 +95,16 @@ impl Mailbox {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
+    }
+}
+
+/// Whoever makes the connection wait rings its bell.
+impl Wake for Mailbox {
+    fn wake(self: Arc<Self>) {
+        self.bell.notify_one();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.bell.notify_one();
     }
 }
