@@ -1,5 +1,7 @@
 //! A shape as it is evaluated: layers of rows, each a filter on one table and the links by which rows get into it.
 
+mod build;
+
 use std::sync::Arc;
 
 use schema::Table;
