@@ -20,12 +20,35 @@ pub enum Op {
     Migrate(SatOpMigrate),
 }
 
+impl Op {
+    /// The row's table and values, as they are after it or, of a row that leaves, before; nothing of a migration.
+    #[must_use]
+    pub fn row(&self) -> Option<(&str, &Row)> {
+        match self {
+            Op::Insert { table, new: row, .. }
+            | Op::Update { table, new: row, .. }
+            | Op::Delete { table, old: row, .. }
+            | Op::Gone { table, key: row } => Some((table, row)),
+            Op::Migrate(_) => None,
+        }
+    }
+}
+
+/// The rows of one shape request.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ShapeData {
+    /// The request.
+    pub request: String,
+    /// Its inserts.
+    pub ops: Vec<Op>,
+}
+
 /// Something whole that a client applies at once.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Received {
     /// A transaction.
     Transaction {
-        /// How it began: position, origin, time, id.
+        /// How it began: position, origin, time, id, whether additional data belongs to it.
         begin: SatOpBegin,
         /// Its operations in order.
         ops: Vec<Op>,
@@ -36,6 +59,13 @@ pub enum Received {
         subscription: String,
         /// The position that the client stores.
         lsn: Bytes,
+        /// The rows, by request, in the order in which the requests came.
+        shapes: Vec<ShapeData>,
+    },
+    /// Rows that were there before and became visible by a transaction.
+    Additional {
+        /// What the transaction announced.
+        reference: u64,
         /// Its inserts.
         ops: Vec<Op>,
     },
