@@ -1,10 +1,19 @@
 //! The where-clause language (spec 06 §3): text to one typed tree, and from that tree both a predicate in memory and SQL.
 
+mod catalogue;
 mod expr;
 pub mod function;
+mod like;
+mod math;
+mod sql;
+mod temporal;
+mod text;
+mod uuid;
 mod value;
 
 pub use expr::{Expr, Truth, Type};
+pub use math::{Float, Numeric};
+pub use temporal::Interval;
 pub use value::{InvalidText, Value};
 
 use schema::Table;

@@ -1,0 +1,23 @@
+use crate::clause::{Value, function::Raised, value::View};
+pub(in crate::clause) fn date_plus_days(_: &[View<'_>]) -> Result<Value, Raised> { Err(Raised) }
+pub(in crate::clause) fn days_plus_date(_: &[View<'_>]) -> Result<Value, Raised> { Err(Raised) }
+pub(in crate::clause) fn date_minus_days(_: &[View<'_>]) -> Result<Value, Raised> { Err(Raised) }
+pub(in crate::clause) fn date_minus_date(_: &[View<'_>]) -> Result<Value, Raised> { Err(Raised) }
+pub(in crate::clause) fn date_plus_time(_: &[View<'_>]) -> Result<Value, Raised> { Err(Raised) }
+pub(in crate::clause) fn time_plus_date(_: &[View<'_>]) -> Result<Value, Raised> { Err(Raised) }
+pub(in crate::clause) fn plus_interval(_: &[View<'_>]) -> Result<Value, Raised> { Err(Raised) }
+pub(in crate::clause) fn interval_plus(_: &[View<'_>]) -> Result<Value, Raised> { Err(Raised) }
+pub(in crate::clause) fn minus_interval(_: &[View<'_>]) -> Result<Value, Raised> { Err(Raised) }
+pub(in crate::clause) fn difference(_: &[View<'_>]) -> Result<Value, Raised> { Err(Raised) }
+pub(in crate::clause) fn interval_plus_interval(_: &[View<'_>]) -> Result<Value, Raised> { Err(Raised) }
+pub(in crate::clause) fn interval_minus_interval(_: &[View<'_>]) -> Result<Value, Raised> { Err(Raised) }
+pub(in crate::clause) fn interval_times(_: &[View<'_>]) -> Result<Value, Raised> { Err(Raised) }
+pub(in crate::clause) fn times_interval(_: &[View<'_>]) -> Result<Value, Raised> { Err(Raised) }
+pub(in crate::clause) fn justify_days(_: &[View<'_>]) -> Result<Value, Raised> { Err(Raised) }
+pub(in crate::clause) fn justify_hours(_: &[View<'_>]) -> Result<Value, Raised> { Err(Raised) }
+pub(in crate::clause) fn justify_interval(_: &[View<'_>]) -> Result<Value, Raised> { Err(Raised) }
+pub(in crate::clause) fn local_to_instant(_: &[View<'_>]) -> Result<Value, Raised> { Err(Raised) }
+pub(in crate::clause) fn instant_to_local(_: &[View<'_>]) -> Result<Value, Raised> { Err(Raised) }
+pub(in crate::clause) fn date_to_local(_: &[View<'_>]) -> Result<Value, Raised> { Err(Raised) }
+pub(in crate::clause) fn date_to_timestamp(_: &[View<'_>]) -> Result<Value, Raised> { Err(Raised) }
+pub(in crate::clause) fn time_to_interval(_: &[View<'_>]) -> Result<Value, Raised> { Err(Raised) }
