@@ -13,7 +13,7 @@ pub struct Transaction {
     pub commit_ms: u64,
     /// Who wrote it.
     pub origin: Origin,
-    /// At most one net change per row (spec 05 §4.3 rule 5), in the order of each row's first change.
+    /// At most one net change per row (spec 05 §4.3 rule 5), in the order of each row's last change (spec 06 §6.6).
     pub changes: Vec<Change>,
 }
 

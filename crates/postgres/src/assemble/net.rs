@@ -27,6 +27,8 @@ const LOOK_THROUGH: usize = 8;
 pub(super) struct Net<'a> {
     entries: Vec<Entry<'a>>,
     index: Option<HashMap<(RelationId, Key<'a>), usize>>,
+    /// Counts the changes of rows.
+    steps: usize,
     newest_native_ms: Option<i64>,
 }
 
@@ -36,6 +38,8 @@ struct Entry<'a> {
     key: Key<'a>,
     /// Whether `before` and `after` are known.
     touched: bool,
+    /// Which change was its last.
+    last_step: usize,
     before: Side<'a>,
     after: Side<'a>,
     tags: Option<Tags>,
@@ -91,7 +95,7 @@ impl Store {
 
 impl<'a> Net<'a> {
     pub(super) fn new(records: usize) -> Net<'a> {
-        Net { entries: Vec::with_capacity(records.min(1024)), index: None, newest_native_ms: None }
+        Net { entries: Vec::with_capacity(records.min(1024)), index: None, steps: 0, newest_native_ms: None }
     }
 
     /// The newest tag of Postgres' own among the rows' last tags.
@@ -123,6 +127,7 @@ impl<'a> Net<'a> {
                 table,
                 key,
                 touched: false,
+                last_step: 0,
                 before,
                 after,
                 tags: None,
@@ -130,6 +135,15 @@ impl<'a> Net<'a> {
             });
         }
         &mut self.entries[at]
+    }
+
+    /// The entry of a row that is being changed.
+    fn change(&mut self, table: &'a Arc<Table>, key: Key<'a>) -> &mut Entry<'a> {
+        self.steps += 1;
+        let step = self.steps;
+        let entry = self.entry(table, key);
+        entry.last_step = step;
+        entry
     }
 
     /// A change of a synced table.
@@ -155,7 +169,7 @@ impl<'a> Net<'a> {
 
     /// A row comes to be.
     fn put(&mut self, new: Image<'a>) -> Result<(), AssembleError> {
-        let entry = self.entry(&new.role.table, new.key()?);
+        let entry = self.change(&new.role.table, new.key()?);
         entry.touched = true;
         entry.after = Side::Tuple(new);
         Ok(())
@@ -168,7 +182,7 @@ impl<'a> Net<'a> {
             Some(new) => new.key()? == key,
             None => false,
         };
-        let entry = self.entry(&old.role.table, key);
+        let entry = self.change(&old.role.table, key);
         if !entry.touched {
             entry.touched = true;
             entry.before = Side::Tuple(old);
@@ -217,19 +231,24 @@ impl<'a> Net<'a> {
 
     /// Relations are emptied. Each of their rows has left its image in its shadow row just before (spec 05 §7.2).
     pub(super) fn truncate(&mut self, relations: &[u32]) {
+        self.steps += 1;
         for entry in self.entries.iter_mut().filter(|entry| relations.contains(&entry.table.id.0)) {
-            if entry.touched {
-                entry.after = Side::Absent;
-            } else if let Some(image) = entry.tombstone {
-                entry.touched = true;
-                entry.before = Side::Tombstone(image);
+            match entry.tombstone {
+                _ if entry.touched && matches!(entry.after, Side::Absent) => continue,
+                _ if entry.touched => entry.after = Side::Absent,
+                Some(image) => entry.before = Side::Tombstone(image),
+                None => continue,
             }
+            entry.touched = true;
+            entry.last_step = self.steps;
         }
     }
 
-    /// The net changes, in the order of each row's first change. Their rows hold on to nothing that was received.
+    /// The net changes, in the order of each row's last change (spec 06 §6.6). Their rows hold on to nothing that was received.
     pub(super) fn finish(mut self) -> Result<Vec<Change>, AssembleError> {
         self.index = None;
+        // What one statement does stays in the order in which rows were first heard of.
+        self.entries.sort_by_key(|entry| entry.last_step);
         let mut store = Store::for_rows(self.entries.len());
         let mut changes = Vec::with_capacity(self.entries.len());
         for entry in self.entries.into_iter().filter(|entry| entry.touched) {

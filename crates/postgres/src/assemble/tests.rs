@@ -178,10 +178,25 @@ fn changes_of_one_row_fold_to_one() {
 }
 
 #[test]
-fn rows_keep_the_order_of_their_first_change() {
+fn rows_come_in_the_order_of_their_last_change() {
     let (one, two) = ([T("1"), T("x")], [T("2"), T("x")]);
     let messages = [insert(ITEMS, &one), insert(ITEMS, &two), update(ITEMS, &one, &[T("1"), T("y")])];
-    assert_eq!(changes(&messages), ["+1,y [postgres_1@0]", "+2,x [postgres_1@0]"]);
+    assert_eq!(changes(&messages), ["+2,x [postgres_1@0]", "+1,y [postgres_1@0]"]);
+
+    // That its tags are written is no change of a row.
+    let tags = [shadow("1", NATIVE, NATIVE_TAG, Null), shadow("2", NATIVE, NATIVE_TAG, Null)];
+    let [tag_one, tag_two] = tags;
+    let tag = format!("[postgres_1@{NATIVE_MS}]");
+    let expected = [format!("+1,x {tag}"), format!("+2,x {tag}")];
+    assert_eq!(changes(&[tag_two, insert(ITEMS, &one), insert(ITEMS, &two), tag_one]), expected);
+
+    // A row that is gone already does not go again.
+    let dead = |id| shadow(id, "{}", NATIVE_TAG, T(r#"{"id":"9","note":null}"#));
+    let messages = [delete(ITEMS, &one), delete(ITEMS, &two), dead("9"), dead("1"), truncate(ITEMS)];
+    assert_eq!(changes(&messages), ["-1,x", "-2,x", "-9,∅"]);
+    let messages =
+        [dead("9"), insert(ITEMS, &two), update(ITEMS, &one, &one), truncate(ITEMS), insert(ITEMS, &two)];
+    assert_eq!(changes(&messages), ["-9,∅", "-1,x", "+2,x [postgres_1@0]"]);
 }
 
 #[test]
@@ -388,13 +403,23 @@ fn steps() -> impl Strategy<Value = Vec<Deed>> {
 }
 
 proptest! {
-    /// Applying the net changes to the rows before gives the rows after, with each row named once.
+    /// Applying the net changes to the rows before gives the rows after, with each row named once, in the order of its last
+    /// change.
     #[test]
     fn the_net_changes_lead_from_before_to_after(before in prop::collection::btree_map(0u8..12, any::<u8>(), 0..8), steps in steps()) {
         let mut rows = before.clone();
         let mut messages = Vec::new();
         let text = |n: &u8| n.to_string();
+        let mut order: Vec<u8> = Vec::new();
         for step in &steps {
+            let touched = match step {
+                Deed::Put(id, _) => vec![*id],
+                Deed::Take(id) if rows.contains_key(id) => vec![*id],
+                Deed::Move(from, to) if rows.contains_key(from) && !rows.contains_key(to) => vec![*from, *to],
+                _ => Vec::new(),
+            };
+            order.retain(|id| !touched.contains(id));
+            order.extend(touched);
             match step {
                 Deed::Put(id, note) => {
                     let (id_text, note_text) = (text(id), text(note));
@@ -415,13 +440,13 @@ proptest! {
         }
         let mut folded = before;
         if let Assembled::Transaction(committed) = run(&messages) {
-            let mut seen = std::collections::HashSet::new();
+            let mut seen = Vec::new();
             let number = |row: &change::Row, column| -> u8 {
                 std::str::from_utf8(row.get(column).unwrap()).unwrap().parse().unwrap()
             };
             for change in &committed.transaction.changes {
                 let row = change.row.after().or(change.row.before()).unwrap();
-                prop_assert!(seen.insert(number(row, 0)));
+                seen.push(number(row, 0));
                 match &change.row {
                     RowChange::Insert { new, .. } => prop_assert!(folded.insert(number(new, 0), number(new, 1)).is_none()),
                     RowChange::Update { old, new, .. } => {
@@ -431,6 +456,8 @@ proptest! {
                     RowChange::Delete { old } => prop_assert_eq!(folded.remove(&number(old, 0)), Some(number(old, 1))),
                 }
             }
+            order.retain(|id| seen.contains(id));
+            prop_assert_eq!(seen, order);
         }
         prop_assert_eq!(folded, rows);
     }
