@@ -34,7 +34,7 @@ impl Keys<'_> {
             }
             is_empty = false;
         }
-        if is_empty {
+        if is_empty || columns.is_empty() {
             return "false".to_owned();
         }
         for (array, column) in arrays.iter_mut().zip(&columns) {
@@ -68,19 +68,14 @@ fn push_element(array: &mut String, text: &str) {
 /// one can have equals nothing here, and must not make a cast fail.
 fn text<'a>(value: &'a [u8], ty: &ColumnType) -> Option<&'a str> {
     let text = std::str::from_utf8(value).ok().filter(|text| !text.contains('\0'))?;
-    let has_time = || text.contains(':') || text.ends_with("infinity");
     let can_be = match ty {
         ColumnType::Int2 => text.parse::<i16>().is_ok(),
         ColumnType::Int4 => text.parse::<i32>().is_ok(),
         ColumnType::Int8 => text.parse::<i64>().is_ok(),
-        ColumnType::Float4 => {
-            text.parse::<f32>().is_ok_and(|n| n.is_finite() || text.ends_with("Infinity") || text == "NaN")
-        }
-        ColumnType::Float8 => {
-            text.parse::<f64>().is_ok_and(|n| n.is_finite() || text.ends_with("Infinity") || text == "NaN")
-        }
-        ColumnType::Date => !text.contains(':'),
-        ColumnType::Timestamp | ColumnType::Timestamptz => has_time(),
+        ColumnType::Float4 => text.parse::<f32>().is_ok_and(|n| is_float(n.into(), text)),
+        ColumnType::Float8 => text.parse::<f64>().is_ok_and(|n| is_float(n, text)),
+        ColumnType::Date => !text.contains(':') && (text.contains('-') || text == "infinity"),
+        ColumnType::Timestamp | ColumnType::Timestamptz => text.contains(':') || text.ends_with("infinity"),
         ColumnType::Bool
         | ColumnType::Text
         | ColumnType::Varchar
@@ -91,6 +86,14 @@ fn text<'a>(value: &'a [u8], ty: &ColumnType) -> Option<&'a str> {
         | ColumnType::Enum(_) => true,
     };
     can_be.then_some(text)
+}
+
+/// Whether the text is that of the number, which is not one that it had to be rounded to for being too large or too small.
+fn is_float(n: f64, text: &str) -> bool {
+    match text {
+        "0" | "-0" | "Infinity" | "-Infinity" | "NaN" => true,
+        _ => n.is_finite() && n != 0.0,
+    }
 }
 
 #[cfg(test)]
@@ -135,7 +138,7 @@ mod tests {
         assert_eq!(sql(ColumnType::Int4, "integer", &[&["x"]]), "false");
         assert_eq!(sql(ColumnType::Int4, "integer", &[]), "false");
         assert_eq!(sql(ColumnType::Text, "text", &[&["a\0"]]), "false");
-        let floats: &[&[&str]] = &[&["1e+300"], &["-Infinity"], &["NaN"], &["0.5"]];
+        let floats: &[&[&str]] = &[&["1e+300"], &["1e-300"], &["-Infinity"], &["NaN"], &["0.5"]];
         assert_eq!(
             sql(ColumnType::Float4, "real", floats),
             r#"m.a = ANY ('{"-Infinity","NaN","0.5"}'::float4[])"#
