@@ -3,11 +3,12 @@
 use std::{collections::VecDeque, mem, sync::Arc};
 
 use bytes::Bytes;
-use change::{Lsn, RequestId, Snapshot, SubscriptionId};
+use change::{Lsn, RelationId, RequestId, Snapshot, SubscriptionId};
 use protocol::wire::SatRpcRequest;
+use schema::Table;
 
 use crate::{
-    ClientUpdate, Delivery, Millis, Output, Read, SnapshotId, StoredSubscription, context::Context, wire,
+    ClientUpdate, Delivery, Millis, Output, ReadRequest, SnapshotId, StoredSubscription, context::Context, wire,
 };
 
 /// What a block brings.
@@ -62,8 +63,20 @@ pub(crate) enum Phase {
 /// What a snapshot reads, and for which request of the subscription (0 in a gone batch).
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reads {
-    pub(crate) reads: Vec<Read>,
+    pub(crate) request: Arc<ReadRequest>,
     pub(crate) requests: Vec<usize>,
+}
+
+impl Reads {
+    /// The tables that are read, perhaps repeatedly.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = &Arc<Table>> {
+        self.request.reads.iter().flat_map(|read| &read.plan.layers).map(|layer| &layer.table)
+    }
+
+    /// Their ids.
+    pub(crate) fn relations(&self) -> impl Iterator<Item = RelationId> {
+        self.tables().map(|table| table.id)
+    }
 }
 
 /// A `subscribe` request whose reply waits for the snapshot.

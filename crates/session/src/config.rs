@@ -29,6 +29,8 @@ pub struct SessionConfig {
     pub heartbeat_distance: u64,
     /// Bounds on what one client may have the service hold.
     pub limits: SessionLimits,
+    /// Bounds on one shape.
+    pub shapes: shapes::ShapeLimits,
 }
 
 /// What one client may have the service hold.
@@ -62,6 +64,7 @@ impl Default for SessionConfig {
             heartbeat_interval: 300_000,
             heartbeat_distance: 64 << 20,
             limits: SessionLimits::default(),
+            shapes: shapes::ShapeLimits::default(),
         }
     }
 }

@@ -6,9 +6,13 @@ use bytes::Bytes;
 use change::{Lsn, Origin, RelationId, RowChange, Transaction};
 use parking_lot::Mutex;
 use protocol::{EncodeError, OpLogWriter, TransactionHead, migrate_op};
-use schema::{Dialect, Migration, Schema};
+use schema::{Dialect, Migration, Schema, Table};
 
-use shapes::{Outcome, ShapeKey, ShapeSet};
+use crate::{
+    Image, Lost,
+    effect::{Effect, Outcome, key_row},
+    set::{ShapeKey, ShapeSet},
+};
 
 /// One committed transaction as it goes to clients, shared by all sessions, with the frames it was encoded to: each
 /// distinct set of shapes is encoded once (design: encode once, the same bytes go to every client).
@@ -38,6 +42,29 @@ pub(crate) struct Encoded {
     pub(crate) frames: Arc<[Bytes]>,
     /// Whether there is nothing in it but its begin and commit.
     pub(crate) is_empty: bool,
+    /// The block of additional data that it announces, to follow it directly.
+    pub(crate) additional: Option<Arc<[Bytes]>>,
+}
+
+/// A transaction can't be encoded for a set of shapes.
+#[derive(Debug)]
+pub(crate) enum DeliveryError {
+    /// A row of it can't.
+    Encode,
+    /// A tracker does not know any more what it did.
+    Lost,
+}
+
+impl From<EncodeError> for DeliveryError {
+    fn from(_: EncodeError) -> DeliveryError {
+        DeliveryError::Encode
+    }
+}
+
+impl From<Lost> for DeliveryError {
+    fn from(Lost: Lost) -> DeliveryError {
+        DeliveryError::Lost
+    }
 }
 
 /// Encodings kept per transaction. Sets beyond that are encoded for each session anew.
@@ -70,8 +97,8 @@ impl Delivery {
         size_of::<Delivery>() + 2 * self.transaction.weight()
     }
 
-    /// The frames for a set of shapes. The migration is left out unless a dialect is given.
-    pub(crate) fn frames(&self, set: &ShapeSet, dialect: Option<Dialect>) -> Result<Encoded, EncodeError> {
+    /// The frames for a set of shapes whose trackers have reached it. The migration is left out unless a dialect is given.
+    pub(crate) fn frames(&self, set: &ShapeSet, dialect: Option<Dialect>) -> Result<Encoded, DeliveryError> {
         let key = set.key();
         let known = |memo: &Memo| {
             memo.entries
@@ -83,7 +110,8 @@ impl Delivery {
             return Ok(encoded);
         }
         let encoded = self.encode(set, dialect)?;
-        let bytes: usize = encoded.frames.iter().map(Bytes::len).sum();
+        let additional = encoded.additional.iter().flat_map(|frames| frames.iter());
+        let bytes: usize = encoded.frames.iter().chain(additional).map(Bytes::len).sum();
         let mut memo = self.memo.lock();
         if memo.entries.len() < MAX_ENTRIES && memo.bytes + bytes <= self.memo_bound() {
             memo.bytes += bytes;
@@ -98,7 +126,7 @@ impl Delivery {
         1024 + 2 * self.transaction.weight() + migration
     }
 
-    fn encode(&self, set: &ShapeSet, dialect: Option<Dialect>) -> Result<Encoded, EncodeError> {
+    fn encode(&self, set: &ShapeSet, dialect: Option<Dialect>) -> Result<Encoded, DeliveryError> {
         let migration = self.migration.as_deref().zip(dialect);
         let migrations: Vec<_> = migration
             .into_iter()
@@ -107,42 +135,67 @@ impl Delivery {
             })
             .collect();
         let transaction = &self.transaction;
+        let effect = Effect::of(transaction, &self.schema, set)?;
+        let reference = transaction.xid.0;
         let head = TransactionHead {
             lsn: transaction.lsn,
             commit_ms: transaction.commit_ms,
             origin: &transaction.origin,
             transaction_id: transaction.xid.0,
             is_migration: !migrations.is_empty(),
-            additional_data_ref: 0,
+            additional_data_ref: if effect.additional.is_some() { reference } else { 0 },
         };
+        let is_empty = migrations.is_empty() && effect.is_empty();
         let mut writer = OpLogWriter::new();
         writer.begin(&head);
+        // The order is DDL, then what clients have or get, then what leaves (spec 06 §6.6).
         for migrate in &migrations {
             writer.migrate(migrate);
         }
-        let mut is_empty = migrations.is_empty();
-        // The order is DDL, then what clients have or get, then what leaves (spec 06 §6.6).
-        let mut gone = Vec::new();
-        for change in &transaction.changes {
-            let Some(table) = self.schema.table(change.relation).filter(|table| table.held_back.is_none())
-            else {
-                continue;
-            };
-            match (set.outcome(change, table), &change.row) {
-                (Outcome::Skip, _) => continue,
+        for (table, change, outcome) in &effect.changes {
+            match (outcome, &change.row) {
                 (Outcome::Insert, RowChange::Insert { new, tags } | RowChange::Update { new, tags, .. }) => {
                     writer.insert(table, new, tags)?;
                 }
-                (Outcome::Gone, row) => gone.extend(row.before().map(|old| (table, old))),
+                (Outcome::Gone, _) => {}
                 (Outcome::Insert | Outcome::Update | Outcome::Delete, _) => writer.change(table, change)?,
             }
-            is_empty = false;
         }
-        for (table, row) in gone {
-            writer.gone(table, row)?;
+        for image in &effect.brought {
+            if let Some(table) = self.table(image.relation) {
+                writer.insert(table, &image.row, &image.tags)?;
+            }
+        }
+        for (table, change, _) in effect.changes.iter().filter(|(_, _, outcome)| *outcome == Outcome::Gone) {
+            if let Some(old) = change.row.before() {
+                writer.gone(table, old)?;
+            }
+        }
+        for (relation, key) in &effect.left {
+            if let Some(table) = self.table(*relation) {
+                writer.gone(table, &key_row(table, key))?;
+            }
         }
         writer.commit(&head);
-        Ok(Encoded { frames: writer.finish().into(), is_empty })
+        let additional = effect.additional.map(|rows| self.additional(&rows, reference)).transpose()?;
+        Ok(Encoded { frames: writer.finish().into(), is_empty, additional })
+    }
+
+    /// The block of additional data (spec 06 §7).
+    fn additional(&self, rows: &[Image], reference: u64) -> Result<Arc<[Bytes]>, EncodeError> {
+        let mut writer = OpLogWriter::new();
+        writer.additional_begin(reference);
+        for image in rows {
+            if let Some(table) = self.table(image.relation) {
+                writer.insert(table, &image.row, &image.tags)?;
+            }
+        }
+        writer.additional_commit(reference);
+        Ok(writer.finish().into())
+    }
+
+    fn table(&self, relation: RelationId) -> Option<&Arc<Table>> {
+        self.schema.table(relation).filter(|table| table.held_back.is_none())
     }
 }
 

@@ -1,6 +1,6 @@
 //! A connection whose client is known: both directions of replication, and its requests in order.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use auth::{Identity, Verifier};
 use bytes::Bytes;
@@ -14,7 +14,7 @@ use protocol::{
 };
 
 use crate::{
-    CloseCode, Input, Millis, Now, SessionConfig, SnapshotId, World,
+    CloseCode, Input, Millis, Now, SessionConfig, SnapshotId, Tracker, World,
     context::{Context, Ending, Flow, Ledger},
     handshake,
     inbound::Inbound,
@@ -82,6 +82,14 @@ impl Live {
         self.outbound.as_ref().and_then(|outbound| outbound.wants_snapshot_frames())
     }
 
+    pub(crate) fn stalled_on(&self) -> Option<(Arc<dyn Tracker>, Lsn)> {
+        self.outbound.as_ref().and_then(|outbound| outbound.stalled_on())
+    }
+
+    pub(crate) fn is_selective(&self) -> bool {
+        self.start.is_none() && self.outbound.as_ref().is_some_and(|outbound| outbound.is_selective())
+    }
+
     pub(crate) fn accepts_messages(&self, config: &SessionConfig, ledger: &Ledger) -> bool {
         let limit = config.limits.queued_requests.max(1);
         self.requests.len() < limit
@@ -111,6 +119,9 @@ impl Live {
     }
 
     pub(crate) fn handle(&mut self, input: Input, cx: &mut Context<'_>) -> Flow {
+        if let Some(outbound) = &mut self.outbound {
+            outbound.look_again();
+        }
         match input {
             Input::Message(message) => self.message(&message, cx)?,
             Input::Client(stored) => {
@@ -142,7 +153,7 @@ impl Live {
                         Input::SnapshotOpened { id, snapshot, lsn } => outbound.opened(id, snapshot, lsn, cx),
                         Input::SnapshotFrame { id, read, frame } => outbound.frame(id, read, frame, cx),
                         Input::SnapshotDone { id } => outbound.done(id, cx),
-                        Input::SnapshotFailed { id } => outbound.failed(id, cx)?,
+                        Input::SnapshotFailed { id, why } => outbound.failed(id, why, cx)?,
                         _ => {}
                     }
                 }

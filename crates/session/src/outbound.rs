@@ -2,15 +2,16 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
+use bytes::Bytes;
 use change::{ClientId, Lsn, Origin, SubscriptionId, UserId, Xid};
 use protocol::wire::SatOpLogAck;
 use schema::{Dialect, Migration, Schema};
 
 use crate::{
-    ClientUpdate, CloseCode, Delivery, Millis, Now, Output, World,
+    ClientUpdate, CloseCode, Delivery, Millis, Now, Output, Tracker, World,
     block::{Block, OpenBlock, Subject},
     context::{Context, Ending, Flow},
-    delivery::{self, Encoded},
+    delivery::{self, DeliveryError, Encoded},
     live::UNKNOWN_TRANSACTION,
     subscription::{Doubtful, Subscription, Subscriptions},
     window::Window,
@@ -18,7 +19,7 @@ use crate::{
 };
 
 /// Ids of transactions that never were: no Postgres transaction has this bit (spec 02 §7.3).
-const HEARTBEAT: u64 = 1 << 62;
+const OWN: u64 = 1 << 62;
 
 /// Ended subscriptions remembered until the client has acknowledged their end. Beyond that the oldest is forgotten.
 const MAX_ENDED: usize = 1_000;
@@ -41,12 +42,13 @@ pub(crate) struct Outbound {
     /// The block on the wire.
     pub(super) on_wire: Option<Box<OpenBlock>>,
     pub(super) ended: Vec<(SubscriptionId, Lsn)>,
-    window: Window,
+    pub(super) window: Window,
     /// The position that the client stores.
     told: Lsn,
     /// When an idle client's position is looked at next.
     heartbeat_at: Millis,
-    heartbeats: u64,
+    /// How many transactions of our own have been named.
+    own_transactions: u64,
     dialect: Dialect,
     owed: OwedMigrations,
     /// Nothing is streamed before this store is durable.
@@ -55,6 +57,20 @@ pub(crate) struct Outbound {
     newest_known: Option<String>,
     /// Where the initial sync ends, until the client has been there.
     unseen_until: Option<Lsn>,
+    /// What the client may have missed of the transaction at its position.
+    repeat: Option<Repeat>,
+    /// The tracker that has to get to a position before the stream goes on.
+    pub(super) stalled_on: Option<(Arc<dyn Tracker>, Lsn)>,
+    /// A transaction of our own that follows the block on the wire directly: its id and messages.
+    pub(super) afterwards: Option<(u64, Vec<Bytes>)>,
+}
+
+/// The additional data of the transaction at the client's position: sent again unless the client has seen it.
+pub(crate) struct Repeat {
+    /// The client's position.
+    pub(crate) at: Lsn,
+    /// Transactions whose additional data it has seen.
+    pub(crate) observed: Vec<u64>,
 }
 
 /// Migrations that an initial sync still has to send, with their positions.
@@ -80,18 +96,33 @@ pub(crate) struct Beginning {
     pub(crate) held_by: Option<u64>,
     pub(crate) newest_known: Option<String>,
     pub(crate) unseen_until: Option<Lsn>,
+    /// Transactions whose additional data the client has seen.
+    pub(crate) observed: Vec<u64>,
 }
 
 impl Outbound {
     /// Begins right after the reply to `startReplication`.
     pub(crate) fn begin(beginning: Beginning, user: &UserId, cx: &mut Context<'_>) -> Box<Outbound> {
         let schema = cx.world.schema();
+        let at = beginning.position;
+        let mut subscriptions =
+            Subscriptions::new(beginning.subscriptions, user, schema.clone(), at, cx.world);
+        // The transaction at the client's position is looked at once more if data may have been due after it.
+        let before = Lsn(at.0.saturating_sub(1));
+        let may_repeat = at == beginning.told
+            && subscriptions.have_one_to_many()
+            && before >= cx.world.history_start()
+            && before < at;
+        let repeat = may_repeat.then(|| Repeat { at, observed: beginning.observed });
+        if repeat.is_some() {
+            subscriptions.follow_again(before, cx.world);
+        }
         let mut outbound = Box::new(Outbound {
-            cursor: beginning.position,
+            cursor: if repeat.is_some() { before } else { at },
             schema: None,
             announced: None,
             newest_xid: Xid(0),
-            subscriptions: Subscriptions::new(beginning.subscriptions, user, schema.clone()),
+            subscriptions,
             blocks: VecDeque::new(),
             doubtful: None,
             on_wire: None,
@@ -99,14 +130,17 @@ impl Outbound {
             window: Window::new(cx.config.unacked_window),
             told: beginning.told,
             heartbeat_at: cx.now.mono_ms.saturating_add(cx.config.heartbeat_interval),
-            heartbeats: 0,
+            own_transactions: 0,
             dialect: beginning.dialect,
             owed: beginning.migrations,
             held_by: beginning.held_by,
             newest_known: beginning.newest_known,
             unseen_until: beginning.unseen_until,
+            repeat,
+            stalled_on: None,
+            afterwards: None,
         });
-        cx.out.push(Output::Watch(outbound.subscriptions.tables()));
+        cx.out.push(Output::Watch(outbound.subscriptions.set().interests()));
         if cx.world.position() <= outbound.cursor {
             outbound.learn(&schema, cx);
         }
@@ -128,6 +162,25 @@ impl Outbound {
             || !self.owed.queue.is_empty()
             || !self.window.has_room()
             || self.is_held_by_blocks()
+    }
+
+    /// The tracker that has to reach a position before the stream can go on.
+    pub(crate) fn stalled_on(&self) -> Option<(Arc<dyn Tracker>, Lsn)> {
+        self.stalled_on.clone()
+    }
+
+    /// Something has happened: whether a tracker is still waited for shows anew.
+    pub(crate) fn look_again(&mut self) {
+        self.stalled_on = None;
+    }
+
+    /// Whether transactions that don't concern the subscriptions may be left out.
+    pub(crate) fn is_selective(&self) -> bool {
+        !self.is_held()
+            && self.schema.is_some()
+            && self.repeat.is_none()
+            && self.blocks.is_empty()
+            && self.doubtful.is_none()
     }
 
     /// When to look again without any input.
@@ -154,9 +207,14 @@ impl Outbound {
                 let schema = cx.world.schema();
                 self.learn(&schema, cx);
             }
-            self.cursor = reached;
+            self.move_to(reached);
         }
         Ok(())
+    }
+
+    fn move_to(&mut self, position: Lsn) {
+        self.cursor = position;
+        self.repeat.take_if(|repeat| repeat.at <= position);
     }
 
     fn take_one(&mut self, delivery: &Arc<Delivery>, client: &ClientId, cx: &mut Context<'_>) -> Flow<bool> {
@@ -167,26 +225,54 @@ impl Outbound {
         if self.is_held() || self.stops_before(delivery, cx) {
             return Ok(false);
         }
+        self.subscriptions.adopt(&delivery.schema, self.cursor, cx.world);
         let own = transaction.origin.client() == Some(client);
         let migration = delivery.migration.as_ref().filter(|migration| !self.knows(migration));
-        if own || migration.is_some() || self.subscriptions.touch(delivery.relations()) {
+        if own || migration.is_some() || self.subscriptions.are_touched_by(delivery) {
+            let waits_for = self.subscriptions.waits_for(transaction.lsn, self.cursor, cx.world);
+            if let Some(tracker) = waits_for {
+                self.stalled_on = Some((tracker, transaction.lsn));
+                return Ok(false);
+            }
             let dialect = migration.map(|_| self.dialect);
-            let Encoded { frames, is_empty } = delivery
-                .frames(self.subscriptions.set(&delivery.schema), dialect)
-                .map_err(|_| unencodable())?;
-            if own || !is_empty {
-                self.announce(&delivery.schema, cx);
-                cx.out.push(Output::SendAll(frames));
-                self.window.sent(transaction.xid.0);
-                self.tell(transaction.lsn, cx);
+            match delivery.frames(self.subscriptions.set(), dialect) {
+                Ok(encoded) => self.send(delivery, encoded, own, cx),
+                Err(DeliveryError::Encode) => return Err(unencodable()),
+                Err(DeliveryError::Lost) => {
+                    self.subscriptions.follow_again(self.cursor, cx.world);
+                    let waits_for = self.subscriptions.waits_for(transaction.lsn, self.cursor, cx.world);
+                    self.stalled_on = waits_for.map(|tracker| (tracker, transaction.lsn));
+                    return Ok(false);
+                }
             }
         }
-        self.cursor = transaction.lsn;
+        self.move_to(transaction.lsn);
         self.newest_xid = self.newest_xid.max(transaction.xid);
         if !self.schema.as_ref().is_some_and(|schema| Arc::ptr_eq(schema, &delivery.schema)) {
             self.schema = Some(delivery.schema.clone());
         }
         Ok(true)
+    }
+
+    fn send(&mut self, delivery: &Arc<Delivery>, encoded: Encoded, own: bool, cx: &mut Context<'_>) {
+        let transaction = &delivery.transaction;
+        let id = transaction.xid.0;
+        let Encoded { frames, is_empty, additional } = encoded;
+        if let Some(repeat) = &self.repeat {
+            // The client has the transaction itself.
+            if let Some(block) = additional.filter(|_| !repeat.observed.contains(&id)) {
+                self.announce(&delivery.schema, cx);
+                cx.out.push(Output::SendAll(block));
+            }
+            return;
+        }
+        if own || !is_empty {
+            self.announce(&delivery.schema, cx);
+            cx.out.push(Output::SendAll(frames));
+            cx.out.extend(additional.map(Output::SendAll));
+            self.window.sent(id);
+            self.tell(transaction.lsn, cx);
+        }
     }
 
     /// Whether the client was given this migration before: its data is sent without it then (spec 03 §10.2).
@@ -202,7 +288,7 @@ impl Outbound {
         self.refuse_late(cx);
         loop {
             self.open_next(cx);
-            let waits = self.held_by.is_some() || !self.owed.queue.is_empty();
+            let waits = self.held_by.is_some() || !self.owed.queue.is_empty() || self.repeat.is_some();
             if waits || !self.begin_head(cx)? {
                 break;
             }
@@ -242,12 +328,17 @@ impl Outbound {
         {
             return;
         }
-        self.heartbeats += 1;
-        let id = HEARTBEAT | self.heartbeats;
+        let id = self.name_own_transaction();
         let frames = delivery::empty_transaction(self.cursor, id, cx.now.wall_ms, &Origin::Postgres);
         cx.out.extend(frames.into_iter().map(Output::Send));
         self.window.sent(id);
         self.tell(self.cursor, cx);
+    }
+
+    /// An id for a transaction that never was.
+    pub(super) fn name_own_transaction(&mut self) -> u64 {
+        self.own_transactions += 1;
+        OWN | self.own_transactions
     }
 
     /// The client will store this position.

@@ -10,12 +10,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use change::{Lsn, Snapshot, SubscriptionId};
-use protocol::GoneEncoder;
+use schema::Schema;
 
 use crate::{
-    ClientUpdate, CloseCode, Delivery, Millis, Now, Output, Read, ReadKind, SnapshotId,
+    ClientUpdate, CloseCode, Delivery, Millis, Now, Output, ReadRequest, SnapshotFailure, SnapshotId,
     block::{Block, OpenBlock, Phase, Reads, Subject},
     context::{Context, Ending, Flow},
+    leaving::Leaving,
     outbound::{Outbound, unencodable},
     subscription::{self, State},
     wire,
@@ -93,67 +94,43 @@ impl Outbound {
     /// Opens the next snapshot, or finds that none is needed.
     pub(super) fn open_next(&mut self, cx: &mut Context<'_>) {
         while let Some(index) = self.next_to_open() {
-            let reads = self.reads(index, cx);
+            let reads = self.reads(index);
             let Some(block) = self.blocks.get_mut(index) else { return };
             if !matches!(block.phase, Phase::Planned { retry_at } if retry_at <= cx.now.mono_ms) {
                 return;
             }
-            if reads.reads.is_empty() {
+            if reads.request.reads.is_empty() {
                 block.phase = Phase::Bare;
                 block.accept(cx);
                 continue;
             }
             let id = cx.name_snapshot();
-            cx.out.push(Output::OpenSnapshot { id, reads: reads.reads.clone() });
+            cx.out.push(Output::OpenSnapshot { id, request: reads.request.clone() });
             block.phase = Phase::Opening { id, reads };
         }
     }
 
     /// What a block has to read, given the blocks before it.
-    fn reads(&self, index: usize, cx: &Context<'_>) -> Reads {
-        let Some(block) = self.blocks.get(index) else { return Reads::default() };
-        let schema = cx.world.schema();
-        let kind = match block.subject {
-            Subject::Data { .. } => ReadKind::Rows,
-            Subject::Gone { .. } => ReadKind::Keys,
-        };
-        let mut reads = Reads::default();
-        for (request, table) in self.plan(index) {
-            if let Some(table) = schema.table(table) {
-                let owner = self.subscriptions.owner(table);
-                reads.reads.push(Read { table: table.clone(), kind, owner });
-                reads.requests.push(request);
-            }
-        }
-        reads
-    }
-
-    /// The tables that a block has to read, each with the request it is read for.
-    fn plan(&self, index: usize) -> Vec<(usize, change::RelationId)> {
+    fn reads(&self, index: usize) -> Reads {
         let earlier = self.blocks.iter().take(index).map(|block| &block.subject);
-        match self.blocks.get(index).map(|block| &block.subject) {
-            Some(Subject::Data { id, .. }) => self.subscriptions.missing_for(id, earlier),
-            Some(Subject::Gone { leaving, .. }) => self
-                .subscriptions
-                .uncovered_without(leaving, earlier)
-                .into_iter()
-                .map(|table| (0, table))
-                .collect(),
-            None => Vec::new(),
-        }
+        let (reads, known) = match self.blocks.get(index).map(|block| &block.subject) {
+            Some(Subject::Data { id, .. }) => self.subscriptions.reads_for(id, earlier),
+            Some(Subject::Gone { leaving, .. }) => self.subscriptions.reads_without(leaving, earlier),
+            None => return Reads::default(),
+        };
+        let (requests, reads) = reads.into_iter().unzip();
+        Reads { request: Arc::new(ReadRequest { reads, known }), requests }
     }
 
     /// A block before these is no more: what they read may have to be more.
     fn plan_again(&mut self, from: usize, cx: &mut Context<'_>) {
         for index in from..self.blocks.len() {
-            let plan = self.plan(index);
+            let now = self.reads(index);
             let Some(block) = self.blocks.get_mut(index) else { return };
             let same = match &block.phase {
                 Phase::Planned { .. } => true,
-                Phase::Bare => plan.is_empty(),
-                Phase::Opening { reads, .. } | Phase::Open { reads, .. } => {
-                    plan.iter().map(|(_, table)| *table).eq(reads.reads.iter().map(|read| read.table.id))
-                }
+                Phase::Bare => now.request.reads.is_empty(),
+                Phase::Opening { reads, .. } | Phase::Open { reads, .. } => reads.request == now.request,
             };
             if !same {
                 block.start_over(cx);
@@ -199,8 +176,7 @@ impl Outbound {
             }
             let is_gone = matches!(block.subject, Subject::Gone { .. });
             if is_gone && transaction.lsn <= *lsn && block.raced.len() < MAX_RACED {
-                let touched = |read: &Read| delivery.relations().binary_search(&read.table.id).is_ok();
-                if reads.reads.iter().any(touched) {
+                if reads.relations().any(|table| delivery.relations().binary_search(&table).is_ok()) {
                     block.raced.push(delivery.clone());
                 }
             } else if is_gone && transaction.lsn <= *lsn {
@@ -222,12 +198,17 @@ impl Outbound {
         }
         let Some(schema) = self.schema.clone() else { return Ok(false) };
         let cursor = self.cursor;
+        let has_room = self.window.has_room();
         let Some(head) = self.blocks.front_mut() else { return Ok(false) };
-        if !head.is_due(cursor) || !head.is_ready(cx) {
+        if !head.is_due(cursor) || !head.is_ready(cx) || !(head.raced.is_empty() || has_room) {
             return Ok(false);
         }
+        if matches!(head.subject, Subject::Gone { .. }) && !self.is_followed_to_cursor(cx) {
+            return Ok(false);
+        }
+        let Some(head) = self.blocks.front_mut() else { return Ok(false) };
         if let Phase::Open { reads, .. } = &head.phase
-            && reads.reads.iter().any(|read| schema.table(read.table.id) != Some(&read.table))
+            && reads.tables().any(|table| schema.table(table.id) != Some(table))
         {
             // Its rows were read under another definition than the one that holds here.
             head.start_over(cx);
@@ -235,18 +216,37 @@ impl Outbound {
         }
         let Some(block) = self.blocks.pop_front() else { return Ok(false) };
         self.announce(&schema, cx);
-        self.put_on_wire(block, cx)?;
+        self.put_on_wire(block, &schema, cx)?;
         Ok(true)
     }
 
+    /// Whether the trackers know who is in their shapes where the stream stands.
+    fn is_followed_to_cursor(&mut self, cx: &Context<'_>) -> bool {
+        let waits_for = self.subscriptions.all_wait_for(self.cursor, cx.world);
+        let is_followed = waits_for.is_none();
+        self.stalled_on = waits_for.map(|tracker| (tracker, self.cursor));
+        is_followed
+    }
+
     /// Puts a block on the wire. From here on its shapes count, or no longer do.
-    fn put_on_wire(&mut self, block: Block, cx: &mut Context<'_>) -> Flow {
+    fn put_on_wire(&mut self, block: Block, schema: &Schema, cx: &mut Context<'_>) -> Flow {
         let (snapshot, reads) = match block.phase {
             Phase::Open { id, reads, .. } => (Some(id), reads),
             Phase::Planned { .. } | Phase::Opening { .. } | Phase::Bare => (None, Reads::default()),
         };
-        let more = self.raced_keys(&block.raced, &reads)?;
-        let on_wire = OpenBlock::begin(&block.subject, snapshot, reads.requests, more, self.cursor, cx);
+        let (more, afterwards) = match &block.subject {
+            Subject::Data { .. } => Default::default(),
+            Subject::Gone { leaving, .. } => {
+                let (trackers, kept) = self.subscriptions.ending(leaving);
+                let leaving = Leaving { trackers, kept, at: self.cursor, schema };
+                let id = self.name_own_transaction();
+                let keys = leaving.keys(&block.raced, &reads).map_err(|_| unencodable())?;
+                let returned =
+                    leaving.returned(&block.raced, &reads, id, cx.now).map_err(|_| unencodable())?;
+                (keys, returned.map(|frames| (id, frames)))
+            }
+        };
+        let begun = OpenBlock::begin(&block.subject, snapshot, reads.requests, more, self.cursor, cx);
         self.tell(self.cursor, cx);
         match block.subject {
             Subject::Data { id, .. } => self.subscriptions.activate(&id),
@@ -255,34 +255,22 @@ impl Outbound {
                 self.note_end(leaving, cx);
             }
         }
-        cx.out.push(Output::Watch(self.subscriptions.tables()));
+        cx.out.push(Output::Watch(self.subscriptions.set().interests()));
+        self.afterwards = afterwards;
         match snapshot {
-            Some(_) => self.on_wire = Some(Box::new(on_wire)),
-            None => on_wire.end(cx),
+            Some(_) => self.on_wire = Some(Box::new(begun)),
+            None => self.finish_block(begun, cx),
         }
         Ok(())
     }
 
-    /// The keys of rows that the client has got from transactions that a gone batch's snapshot does not see, as messages.
-    fn raced_keys(&self, raced: &[Arc<Delivery>], reads: &Reads) -> Flow<Vec<Bytes>> {
-        let mut frames = Vec::new();
-        for read in &reads.reads {
-            let table = &read.table;
-            let mut encoder = GoneEncoder::new(table.clone());
-            for change in raced.iter().flat_map(|delivery| &delivery.transaction.changes) {
-                let Some(row) = change
-                    .row
-                    .after()
-                    .filter(|row| change.relation == table.id && self.subscriptions.see(table, row))
-                else {
-                    continue;
-                };
-                let key = table.primary_key.iter().filter_map(|column| row.get(*column));
-                frames.extend(encoder.push(key).map_err(|_| unencodable())?);
-            }
-            frames.extend(encoder.finish());
+    /// Ends a block, and sends what has to follow it directly.
+    fn finish_block(&mut self, block: OpenBlock, cx: &mut Context<'_>) {
+        block.end(cx);
+        if let Some((id, frames)) = self.afterwards.take() {
+            cx.out.extend(frames.into_iter().map(Output::Send));
+            self.window.sent(id);
         }
-        Ok(frames)
     }
 
     /// A frame of the block on the wire.
@@ -299,7 +287,7 @@ impl Outbound {
             return self.came_too_early(id, cx);
         }
         if let Some(block) = self.on_wire.take() {
-            block.end(cx);
+            self.finish_block(*block, cx);
         }
     }
 
@@ -312,7 +300,7 @@ impl Outbound {
 
     /// A snapshot can't be had. Before the reply that is said in it; afterwards it is tried again, and in the end the
     /// connection is closed without a message: the client asks again (spec 06 §5.8).
-    pub(crate) fn failed(&mut self, id: SnapshotId, cx: &mut Context<'_>) -> Flow {
+    pub(crate) fn failed(&mut self, id: SnapshotId, why: SnapshotFailure, cx: &mut Context<'_>) -> Flow {
         let given_up = || Ending::quiet(CloseCode::InternalError, "");
         if self.wants_snapshot_frames() == Some(id) {
             return Err(given_up());
@@ -321,7 +309,7 @@ impl Outbound {
             return Ok(());
         };
         match self.blocks.get_mut(index) {
-            Some(block) if block.unanswered.is_some() => self.refuse_unavailable(index, cx),
+            Some(block) if block.unanswered.is_some() => self.refuse_unread(index, why, cx),
             Some(block) if block.tries >= MAX_TRIES => return Err(given_up()),
             Some(block) => block.start_over(cx),
             None => {}
@@ -335,18 +323,25 @@ impl Outbound {
         let is_late =
             |block: &Block| block.unanswered.as_ref().is_some_and(|unanswered| unanswered.until <= now);
         while let Some(index) = self.blocks.iter().position(is_late) {
-            self.refuse_unavailable(index, cx);
+            self.refuse_unread(index, SnapshotFailure::Unavailable, cx);
         }
     }
 
-    fn refuse_unavailable(&mut self, index: usize, cx: &mut Context<'_>) {
+    fn refuse_unread(&mut self, index: usize, why: SnapshotFailure, cx: &mut Context<'_>) {
         let Some(block) = self.blocks.remove(index) else { return };
         if let Some(id) = block.snapshot() {
             cx.out.push(Output::DropSnapshot { id });
         }
         if let (Subject::Data { id, .. }, Some(unanswered)) = (block.subject, block.unanswered) {
             self.subscriptions.remove(std::slice::from_ref(&id));
-            let refusal = subscription::refusal("Internal error while checking data availability");
+            let refusal = match why {
+                SnapshotFailure::Unavailable => {
+                    subscription::refusal("Internal error while checking data availability")
+                }
+                SnapshotFailure::TooLarge { rows } => subscription::refusal(&format!(
+                    "The shape has more than {rows} rows, the most that this service lets one have: narrow it with a where-clause"
+                )),
+            };
             cx.send(wire::not_subscribed(&unanswered.request, id.as_str(), refusal));
         }
         self.plan_again(index, cx);

@@ -8,7 +8,7 @@ use change::{ClientId, Lsn};
 use protocol::wire::SatRpcRequest;
 
 use crate::{
-    Admission, CloseCode, Input, Millis, Now, Output, RefusalKind, SessionConfig, SnapshotId, World,
+    Admission, CloseCode, Input, Millis, Now, Output, RefusalKind, SessionConfig, SnapshotId, Tracker, World,
     context::{Context, Ending, Flow, Ledger},
     handshake,
     keepalive::{Keepalive, Verdict},
@@ -122,6 +122,26 @@ impl Session {
         match &self.stage {
             Stage::Live(live) => live.wants_snapshot_frames(),
             Stage::Unknown { .. } | Stage::Admitting(_) | Stage::Ended => None,
+        }
+    }
+
+    /// The tracker without which the session can't go on, and the position that it has to reach: asked again after each input.
+    /// While there is one, the stream need not be handed in until it has.
+    #[must_use]
+    pub fn stalled_on(&self) -> Option<(Arc<dyn Tracker>, Lsn)> {
+        match &self.stage {
+            Stage::Live(live) => live.stalled_on(),
+            Stage::Unknown { .. } | Stage::Admitting(_) | Stage::Ended => None,
+        }
+    }
+
+    /// Whether, of the transactions after the cursor, only those need to be handed in that the newest
+    /// [`Output::Watch`] is to wake it for.
+    #[must_use]
+    pub fn is_selective(&self) -> bool {
+        match &self.stage {
+            Stage::Live(live) => live.is_selective(),
+            Stage::Unknown { .. } | Stage::Admitting(_) | Stage::Ended => false,
         }
     }
 

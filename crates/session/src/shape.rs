@@ -1,6 +1,6 @@
 //! Shape requests as they come over the wire, checked against the schema.
 
-use change::RequestId;
+use change::{RequestId, UserId};
 use protocol::{
     ShapeError,
     wire::{
@@ -9,15 +9,20 @@ use protocol::{
     },
 };
 use schema::Schema;
-use shapes::{RelationDef, SelectDef, Shape, ShapeDef};
+use shapes::{RelationDef, SelectDef, Shape, ShapeDef, ShapeLimits};
 
 /// The shapes of all requests, in order; or one error for each bad request (spec 06 §2.3 check 6).
-pub(crate) fn check(requests: &[SatShapeReq], schema: &Schema) -> Result<Vec<Shape>, Vec<ShapeError>> {
+pub(crate) fn check(
+    requests: &[SatShapeReq],
+    schema: &Schema,
+    user: &UserId,
+    limits: &ShapeLimits,
+) -> Result<Vec<Shape>, Vec<ShapeError>> {
     let mut shapes = Vec::with_capacity(requests.len());
     let mut errors = Vec::new();
     for request in requests {
         let definition = request.shape_definition.as_ref().map(definition);
-        match Shape::new(RequestId::new(&request.request_id), definition.as_ref(), schema) {
+        match Shape::new(RequestId::new(&request.request_id), definition.as_ref(), schema, user, limits) {
             Ok(shape) => shapes.push(shape),
             Err(error) => errors.push(ShapeError {
                 code: error.code as i32,

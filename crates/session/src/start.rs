@@ -19,6 +19,9 @@ use crate::{
     subscription::Subscription,
 };
 
+/// Most transactions of which a client may say that it has seen their additional data.
+const MAX_OBSERVED: usize = 100;
+
 /// A request that is being decided.
 pub(crate) struct Start {
     envelope: SatRpcRequest,
@@ -191,6 +194,7 @@ impl Start {
             held_by: None,
             newest_known: newest,
             unseen_until,
+            observed: Vec::new(),
         };
         Outbound::begin(beginning, user, cx)
     }
@@ -216,7 +220,7 @@ impl Start {
         for id in &self.body.subscription_ids {
             let known = stored.subscriptions.iter().find(|known| known.id.as_str() == id);
             let known = known.filter(|known| !self.has_passed_end_of(known, position));
-            let Some(subscription) = known.and_then(|known| Subscription::restore(known, &schema)) else {
+            let Some(subscription) = known.and_then(|known| Subscription::restore(known, &schema, user)) else {
                 return Err(self.refuse(Code::SubscriptionNotFound, unknown_subscription(id)));
             };
             if subscriptions.iter().any(|earlier: &Subscription| earlier.id == subscription.id) {
@@ -238,7 +242,7 @@ impl Start {
             // Not named, so it is over; until its gone batch stands its changes keep coming.
             leaving.push(known.id.clone());
             revived.extend(Some(known).filter(|known| known.gone_at.is_some()));
-            if let Some(subscription) = Subscription::restore(known, &schema) {
+            if let Some(subscription) = Subscription::restore(known, &schema, user) {
                 subscriptions.push(subscription.leaving());
             }
         }
@@ -258,6 +262,10 @@ impl Start {
                 |known: &&StoredSubscription| StoredSubscription { gone_at: None, ..(*known).clone() };
             cx.store(revived.iter().map(again).map(ClientUpdate::Subscribed).collect())
         });
+        let observed = self.observed(stored);
+        if observed != stored.observed {
+            updates.push(ClientUpdate::Observed(observed.clone()));
+        }
         let newest_known = owed.back().map(|(_, migration)| migration.version.clone());
         if !updates.is_empty() {
             cx.store(updates);
@@ -273,8 +281,15 @@ impl Start {
             held_by,
             newest_known,
             unseen_until,
+            observed,
         };
         Ok(Outbound::begin(beginning, user, cx))
+    }
+
+    /// Transactions whose additional data the client has seen. It names those at its position only, and not again later.
+    fn observed(&self, stored: &StoredClient) -> Vec<u64> {
+        let named = &self.body.observed_transaction_data;
+        if named.is_empty() { stored.observed.clone() } else { named.iter().copied().take(MAX_OBSERVED).collect() }
     }
 
     /// Whether the client is known to have seen the end of a subscription (spec 02 §11.3).
@@ -376,7 +391,7 @@ mod tests {
     fn a_client_cut_off_between_migrations_goes_on_at_their_end() {
         let pending =
             PendingMigrations { last: Lsn(10), versions: ["1", "2", "3"].map(str::to_owned).to_vec() };
-        let stored = StoredClient { subscriptions: Vec::new(), pending_migrations: Some(pending) };
+        let stored = StoredClient { subscriptions: Vec::new(), pending_migrations: Some(pending), observed: Vec::new() };
         let at = |n| resumes_at(Lsn(n), &stored).0;
         assert_eq!([at(7), at(8), at(9), at(10), at(11)], [7, 10, 10, 10, 11]);
     }

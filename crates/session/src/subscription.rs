@@ -1,23 +1,27 @@
 //! The client's subscriptions: which shapes they ask for, and which of those count now.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
-use change::{Lsn, RelationId, Row, SubscriptionId, UserId};
+use bytes::Bytes;
+use change::{Lsn, SubscriptionId, UserId};
 use prost::Message as _;
 use protocol::{
     SubsError, SubsErrorCode,
     wire::{SatRpcRequest, SatSubsReq},
 };
-use schema::{Schema, Table};
-use shapes::{Shape, ShapeErrorCode, ShapeSet};
+use schema::Schema;
+use shapes::{Plan, Shape, ShapeErrorCode, ShapeLimits};
 
 use crate::{
-    Millis, Now, StoredSubscription, Unavailable, World,
+    Delivery, Known, Millis, Now, Read, ReadKind, StoredSubscription, Tracker, Unavailable, World,
     block::{Block, Subject, Unanswered},
     catch_up::CatchUp,
     context::Context,
     outbound::Outbound,
-    shape, wire,
+    set::ShapeSet,
+    shape,
+    tracking::Trackers,
+    wire,
 };
 
 /// How far a subscription is.
@@ -36,16 +40,25 @@ pub(crate) enum State {
 pub(crate) struct Subscription {
     pub(crate) id: SubscriptionId,
     pub(crate) state: State,
+    /// The encoded `SatSubsReq`.
+    request: Bytes,
     /// What it asks for, in the order of its requests.
     shapes: Vec<Shape>,
 }
 
+/// What a stored subscription was once granted is not refused because the settings have changed.
+const GRANTED: ShapeLimits = ShapeLimits { depth: 64, layers: 4_096, clause: 16 << 20 };
+
 impl Subscription {
     /// A stored one, with the schema of the moment; `None` if that can't serve it any more.
-    pub(crate) fn restore(stored: &StoredSubscription, schema: &Schema) -> Option<Subscription> {
-        let request = SatSubsReq::decode(stored.request.clone()).ok()?;
-        let shapes = shape::check(&request.shape_requests, schema).ok()?;
-        Some(Subscription { id: stored.id.clone(), state: State::Active, shapes })
+    pub(crate) fn restore(
+        stored: &StoredSubscription,
+        schema: &Schema,
+        user: &UserId,
+    ) -> Option<Subscription> {
+        let request = stored.request.clone();
+        let shapes = resolve(&request, schema, user)?;
+        Some(Subscription { id: stored.id.clone(), state: State::Active, request, shapes })
     }
 
     /// One that the client no longer wants.
@@ -53,60 +66,110 @@ impl Subscription {
         Subscription { state: State::Leaving, ..self }
     }
 
-    /// The tables it asks for, each with the index of the first request for it.
-    fn tables(&self) -> impl Iterator<Item = (usize, RelationId)> {
-        let first = |(index, shape): &(usize, &Shape)| {
-            self.shapes.iter().take(*index).all(|earlier| earlier.relation != shape.relation)
-        };
-        self.shapes.iter().enumerate().filter(first).map(|(index, shape)| (index, shape.relation))
+    fn counts(&self) -> bool {
+        self.state != State::Pending
     }
+
+    fn plans(&self) -> impl Iterator<Item = &Arc<Plan>> {
+        self.shapes.iter().map(|shape| &shape.plan)
+    }
+}
+
+fn resolve(request: &Bytes, schema: &Schema, user: &UserId) -> Option<Vec<Shape>> {
+    let request = SatSubsReq::decode(request.clone()).ok()?;
+    shape::check(&request.shape_requests, schema, user, &GRANTED).ok()
 }
 
 /// All subscriptions of a stream, and what they come to.
 pub(crate) struct Subscriptions {
     all: Vec<Subscription>,
     user: UserId,
+    trackers: Trackers,
     /// The shapes that count.
     set: ShapeSet,
-    /// The schema that the set was made for.
+    /// The schema that the shapes were resolved with.
     schema: Arc<Schema>,
 }
 
 impl Subscriptions {
-    pub(crate) fn new(all: Vec<Subscription>, user: &UserId, schema: Arc<Schema>) -> Subscriptions {
-        let set = ShapeSet::new(counting(&all), user, &schema);
-        Subscriptions { all, user: user.clone(), set, schema }
+    /// What counts at a position.
+    pub(crate) fn new(
+        all: Vec<Subscription>,
+        user: &UserId,
+        schema: Arc<Schema>,
+        at: Lsn,
+        world: &dyn World,
+    ) -> Subscriptions {
+        let set = ShapeSet::new(Vec::new(), |_| None);
+        let trackers = Trackers::default();
+        let mut subscriptions = Subscriptions { all, user: user.clone(), trackers, set, schema };
+        subscriptions.follow(at, world);
+        subscriptions.recount();
+        subscriptions
     }
 
-    /// The shapes that count, for rows of this schema.
-    pub(crate) fn set(&mut self, schema: &Arc<Schema>) -> &ShapeSet {
-        if !Arc::ptr_eq(&self.schema, schema) {
-            self.set = self.set.for_schema(schema);
-            self.schema = schema.clone();
-        }
+    /// The shapes that count.
+    pub(crate) fn set(&self) -> &ShapeSet {
         &self.set
     }
 
-    /// Their tables, sorted.
-    pub(crate) fn tables(&self) -> Arc<[RelationId]> {
-        self.set.relations().into()
+    /// Whether some shape that counts may bring additional data.
+    pub(crate) fn have_one_to_many(&self) -> bool {
+        self.set.plans().iter().any(|plan| plan.has_one_to_many())
     }
 
-    /// Whether the client has this row of a table, if it exists.
-    pub(crate) fn see(&self, table: &Table, row: &Row) -> bool {
-        self.set.sees(table, row)
+    /// Resolves the shapes with another schema. What that can't serve stays as it was.
+    pub(crate) fn adopt(&mut self, schema: &Arc<Schema>, at: Lsn, world: &dyn World) {
+        if Arc::ptr_eq(&self.schema, schema) {
+            return;
+        }
+        self.schema = schema.clone();
+        for subscription in &mut self.all {
+            if let Some(shapes) = resolve(&subscription.request, schema, &self.user) {
+                subscription.shapes = shapes;
+            }
+        }
+        self.follow(at, world);
+        self.recount();
     }
 
-    /// Whose rows are to be read from a table that tells users apart.
-    pub(crate) fn owner(&self, table: &Table) -> Option<UserId> {
-        self.set.owner_filter(table).cloned()
-    }
-
-    /// Whether a transaction on these tables (sorted) may hold anything for the client.
-    pub(crate) fn touch(&self, relations: &[RelationId]) -> bool {
-        let ours = self.set.relations();
-        let (few, many) = if relations.len() < ours.len() { (relations, ours) } else { (ours, relations) };
+    /// Whether a transaction may hold anything for the client.
+    pub(crate) fn are_touched_by(&self, delivery: &Delivery) -> bool {
+        let (ours, theirs) = (self.set.relations(), delivery.relations());
+        let (few, many) = if theirs.len() < ours.len() { (theirs, ours) } else { (ours, theirs) };
         few.iter().any(|relation| many.binary_search(relation).is_ok())
+    }
+
+    /// The first tracker that has not reached a position yet. One that is lost is replaced by another, which starts where the
+    /// client is.
+    pub(crate) fn waits_for(
+        &mut self,
+        at: Lsn,
+        cursor: Lsn,
+        world: &dyn World,
+    ) -> Option<Arc<dyn Tracker>> {
+        if self.set.trackers().is_empty() {
+            return None;
+        }
+        if self.trackers.replace_lost(at, cursor, world) {
+            self.recount();
+        }
+        self.set.trackers().iter().find(|tracker| !Trackers::has_reached(&***tracker, at)).cloned()
+    }
+
+    /// Likewise of all trackers, also those of shapes that do not count yet.
+    pub(crate) fn all_wait_for(&mut self, at: Lsn, world: &dyn World) -> Option<Arc<dyn Tracker>> {
+        if self.trackers.replace_lost(at, at, world) {
+            self.recount();
+        }
+        self.trackers.first_behind(at)
+    }
+
+    /// A tracker turned out to be lost: all are asked for anew.
+    pub(crate) fn follow_again(&mut self, cursor: Lsn, world: &dyn World) {
+        self.trackers = Trackers::default();
+        self.follow(cursor, world);
+        self.recount();
     }
 
     /// The data of a subscription is on its way to the client.
@@ -129,50 +192,97 @@ impl Subscriptions {
 
     pub(crate) fn remove(&mut self, ids: &[SubscriptionId]) {
         self.all.retain(|subscription| !ids.contains(&subscription.id));
+        let plans = self.plans();
+        self.trackers.retain(&plans);
         self.recount();
     }
 
     fn recount(&mut self) {
-        self.set = ShapeSet::new(counting(&self.all), &self.user, &self.schema);
+        let counting = self.all.iter().filter(|subscription| subscription.counts());
+        let plans = counting.flat_map(Subscription::plans).cloned().collect();
+        self.set = ShapeSet::new(plans, |plan| self.trackers.get(plan));
     }
 
-    /// The tables that a new subscription has to read: those that no shape covers once the blocks before it stand.
-    pub(crate) fn missing_for<'a>(
+    /// Follows every shape that needs it now, or will once the pending subscriptions count.
+    fn follow(&mut self, at: Lsn, world: &dyn World) {
+        let plans = self.plans();
+        self.trackers.follow(&plans, at, world);
+    }
+
+    fn plans(&self) -> Vec<Arc<Plan>> {
+        self.all.iter().flat_map(Subscription::plans).cloned().collect()
+    }
+
+    /// What a new subscription has to read, with the request that each read is for: shapes that do not count yet once the blocks
+    /// before it stand, less the rows of those that do.
+    pub(crate) fn reads_for<'a>(
         &self,
         id: &SubscriptionId,
         earlier: impl Iterator<Item = &'a Subject>,
-    ) -> Vec<(usize, RelationId)> {
-        let covering = self.counting_after(earlier);
+    ) -> (Vec<(usize, Read)>, Known) {
+        let known = self.set_of(&self.counting_after(earlier));
         let wanted = self.all.iter().find(|subscription| subscription.id == *id);
-        wanted
-            .into_iter()
-            .flat_map(Subscription::tables)
-            .filter(|(_, table)| !covers(&covering, *table))
-            .collect()
+        let mut seen: HashSet<&Arc<Plan>> = known.plans().iter().collect();
+        let mut reads = Vec::new();
+        for (request, shape) in wanted.iter().flat_map(|wanted| wanted.shapes.iter().enumerate()) {
+            let plan = &shape.plan;
+            let all_known = plan.is_simple() && plan.relations().iter().all(|id| known.has_all_of(*id));
+            if !all_known && seen.insert(plan) {
+                reads.push((request, Read { plan: plan.clone(), kind: ReadKind::Rows }));
+            }
+        }
+        (reads, known_by(&known))
     }
 
-    /// The tables that no shape covers any more when these subscriptions end after the blocks before.
-    pub(crate) fn uncovered_without<'a>(
+    /// What has to be read to end these subscriptions after the blocks before, and what is kept by others. Shapes that are
+    /// followed have no need to be read.
+    pub(crate) fn reads_without<'a>(
         &self,
         leaving: &[SubscriptionId],
         earlier: impl Iterator<Item = &'a Subject>,
-    ) -> Vec<RelationId> {
-        let mut covering = self.counting_after(earlier);
-        covering.retain(|subscription| !leaving.contains(&subscription.id));
-        let ending = self.all.iter().filter(|subscription| leaving.contains(&subscription.id));
-        let mut tables: Vec<RelationId> = ending
-            .flat_map(|subscription| subscription.tables().map(|(_, table)| table))
-            .filter(|table| !covers(&covering, *table))
-            .collect();
-        tables.sort_unstable();
-        tables.dedup();
-        tables
+    ) -> (Vec<(usize, Read)>, Known) {
+        let (ending, kept) = self.parted(leaving, earlier);
+        let is_followed = |plan: &Arc<Plan>| self.set.trackers().iter().any(|t| t.plan() == plan);
+        let reads = ending.into_iter().filter(|plan| !is_followed(plan)).filter(|plan| {
+            plan.relations().iter().any(|relation| !kept.has_all_of(*relation))
+        });
+        let reads = reads.map(|plan| (0, Read { plan, kind: ReadKind::Keys })).collect();
+        (reads, known_by(&kept))
+    }
+
+    /// The trackers of the shapes that end with these subscriptions, and the shapes that stay.
+    pub(crate) fn ending(&self, leaving: &[SubscriptionId]) -> (Vec<Arc<dyn Tracker>>, ShapeSet) {
+        let (ending, kept) = self.parted(leaving, std::iter::empty());
+        let trackers = self.set.trackers().iter().filter(|tracker| ending.contains(tracker.plan()));
+        (trackers.cloned().collect(), kept)
+    }
+
+    /// The plans that end with these subscriptions and those that stay.
+    fn parted<'a>(
+        &self,
+        leaving: &[SubscriptionId],
+        earlier: impl Iterator<Item = &'a Subject>,
+    ) -> (Vec<Arc<Plan>>, ShapeSet) {
+        let (ending, staying): (Vec<&Subscription>, Vec<&Subscription>) =
+            self.counting_after(earlier).into_iter().partition(|subscription| leaving.contains(&subscription.id));
+        let kept = self.set_of(&staying);
+        let mut plans: Vec<Arc<Plan>> = ending.into_iter().flat_map(Subscription::plans).cloned().collect();
+        plans.retain(|plan| !kept.plans().contains(plan));
+        let mut seen = HashSet::new();
+        plans.retain(|plan| seen.insert(plan.clone()));
+        (plans, kept)
+    }
+
+    /// The union of some subscriptions. What is followed at present is followed in it, too: rows that leave with the others may
+    /// be rows of theirs.
+    fn set_of(&self, subscriptions: &[&Subscription]) -> ShapeSet {
+        let plans = subscriptions.iter().flat_map(|subscription| subscription.plans()).cloned().collect();
+        ShapeSet::following(plans, |plan| self.trackers.get(plan))
     }
 
     /// The subscriptions that count once these blocks stand.
     fn counting_after<'a>(&self, blocks: impl Iterator<Item = &'a Subject>) -> Vec<&Subscription> {
-        let mut counting: Vec<&Subscription> =
-            self.all.iter().filter(|s| s.state != State::Pending).collect();
+        let mut counting: Vec<&Subscription> = self.all.iter().filter(|s| s.counts()).collect();
         for block in blocks {
             match block {
                 Subject::Data { id, .. } => counting.extend(self.all.iter().filter(|s| s.id == *id)),
@@ -183,15 +293,8 @@ impl Subscriptions {
     }
 }
 
-/// The shapes of those that are not pending.
-fn counting(all: &[Subscription]) -> impl Iterator<Item = &Shape> {
-    all.iter()
-        .filter(|subscription| subscription.state != State::Pending)
-        .flat_map(|counting| &counting.shapes)
-}
-
-fn covers(subscriptions: &[&Subscription], table: RelationId) -> bool {
-    subscriptions.iter().any(|subscription| subscription.shapes.iter().any(|shape| shape.relation == table))
+fn known_by(set: &ShapeSet) -> Known {
+    Known { filters: set.filters().to_vec(), trackers: set.trackers().to_vec() }
 }
 
 /// A refusal of `subscribe` as a whole. The code is never 0 (spec 06 §2.2).
@@ -277,7 +380,10 @@ impl Outbound {
         };
         let id = SubscriptionId::new(&request.subscription_id);
         let requests = shapes.iter().map(|shape| shape.request.clone()).collect();
-        self.subscriptions.all.push(Subscription { id: id.clone(), state: State::Pending, shapes });
+        let pending =
+            Subscription { id: id.clone(), state: State::Pending, request: envelope.message.clone(), shapes };
+        self.subscriptions.all.push(pending);
+        self.subscriptions.follow(self.cursor, cx.world);
         let until = cx.now.mono_ms.saturating_add(cx.config.snapshot_timeout);
         let unanswered = Some(Box::new(Unanswered { request: envelope, until }));
         self.blocks.push_back(Block::new(Subject::Data { id, requests }, unanswered, cx.now.mono_ms));
@@ -330,7 +436,8 @@ impl Subscriptions {
                 limits.subscriptions
             )));
         }
-        shape::check(&request.shape_requests, &cx.world.schema()).map_err(|errors| SubsError {
+        let schema = cx.world.schema();
+        shape::check(&request.shape_requests, &schema, &self.user, &cx.config.shapes).map_err(|errors| SubsError {
             shape_request_error: errors,
             ..refusal("Could not establish a subscription due to errors on requests")
         })

@@ -61,7 +61,7 @@ pub struct Image {
 }
 
 /// What is to be read in one snapshot. Equal requests have equal answers.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ReadRequest {
     /// In order. A row that several of them select comes once, in the first.
     pub reads: Vec<Read>,

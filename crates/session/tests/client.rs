@@ -23,6 +23,11 @@ pub enum Event {
     Request(String, u32, Bytes),
     Relation(String),
     Transaction(Transaction),
+    /// Additional data of the transaction with this id.
+    Additional {
+        reference: u64,
+        rows: Vec<String>,
+    },
     Data {
         id: String,
         lsn: String,
@@ -45,6 +50,8 @@ pub struct Transaction {
     pub is_migration: bool,
     pub versions: Vec<String>,
     pub changes: Vec<String>,
+    /// The reference of the additional data it announces, or 0.
+    pub reference: u64,
 }
 
 /// A block that has been begun.
@@ -76,6 +83,11 @@ pub struct Parser {
     block: Option<Block>,
     last_transaction: Option<u64>,
     server_starts: usize,
+    /// Additional data announced on this connection and not received.
+    owed: Vec<u64>,
+    /// Additional data seen after the last transaction.
+    pub seen: Vec<u64>,
+    additional: Option<(u64, Vec<(String, Values)>)>,
 }
 
 impl Parser {
@@ -93,6 +105,8 @@ impl Parser {
         self.block = None;
         self.last_transaction = None;
         self.server_starts = 0;
+        self.owed.clear();
+        self.additional = None;
     }
 
     /// A reset (spec 02 §10.1).
@@ -120,10 +134,10 @@ impl Parser {
     /// Takes one message; `None` while it is part of something larger.
     pub fn try_take(&mut self, message: &Bytes) -> Option<Event> {
         let message = Message::decode(message.clone()).expect("servers send well-formed messages");
-        if self.open.is_some() {
+        if self.open.is_some() || self.additional.is_some() || !self.owed.is_empty() {
             assert!(
                 matches!(message, Message::OpLog(_) | Message::Relation(_)),
-                "{} in the middle of a transaction",
+                "{} in the middle of a transaction, or before its additional data",
                 message.name()
             );
         }
@@ -289,8 +303,31 @@ impl Parser {
         for op in log.ops {
             assert!(complete.is_none(), "one transaction per sequence");
             match op.op.expect("an operation") {
+                Op::AdditionalBegin(begin) => {
+                    assert!(self.open.is_none() && self.additional.is_none(), "blocks don't nest");
+                    self.additional = Some((begin.r#ref, Vec::new()));
+                }
+                Op::Insert(insert) if self.additional.is_some() => {
+                    assert!(!insert.tags.is_empty(), "a live row has tags");
+                    let row = self.row(insert.relation_id, insert.row_data.as_ref());
+                    self.additional.as_mut().expect("begun before").1.push(row);
+                }
+                Op::AdditionalCommit(commit) => {
+                    let (reference, rows) = self.additional.take().expect("begun before");
+                    assert_eq!(commit.r#ref, reference);
+                    self.owed.retain(|owed| *owed != reference);
+                    self.seen.push(reference);
+                    let names =
+                        rows.iter().map(|(table, values)| format!("{table} {}", key(values))).collect();
+                    for (table, values) in rows {
+                        // INSERT OR IGNORE
+                        self.rows.entry((table, key(&values))).or_insert(values);
+                    }
+                    complete = Some(Event::Additional { reference, rows: names });
+                }
                 Op::Begin(begin) => {
-                    assert!(self.open.is_none(), "transactions don't nest");
+                    assert!(self.open.is_none() && self.additional.is_none(), "transactions don't nest");
+                    assert!(self.owed.is_empty(), "additional data follows its transaction directly");
                     let id = begin.transaction_id.expect("every transaction has an id");
                     assert_ne!(id, 0);
                     assert_ne!(Some(id), self.last_transaction, "consecutive ids differ");
@@ -306,12 +343,19 @@ impl Parser {
                         is_migration: begin.is_migration,
                         versions: Vec::new(),
                         changes: Vec::new(),
+                        reference: begin.additional_data_ref,
                     };
+                    if transaction.reference != 0 {
+                        assert_eq!(transaction.reference, id, "the transaction's own id");
+                        self.owed.push(id);
+                    }
+                    self.seen.clear();
                     self.open = Some((transaction, Vec::new()));
                 }
                 Op::Commit(commit) => {
                     let (transaction, ops) = self.open.take().expect("begun before");
                     assert_eq!(text(&commit.lsn), transaction.lsn);
+                    assert_eq!(commit.additional_data_ref, transaction.reference);
                     complete = Some(Event::Transaction(self.apply(transaction, ops)));
                 }
                 op => self.open.as_mut().expect("begun before").1.push(op),

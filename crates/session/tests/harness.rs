@@ -11,17 +11,19 @@ use protocol::{
     Request,
     wire::{
         SatAuthReq, SatInStartReplicationReq, SatInStopReplicationReq, SatOpLogAck, SatShapeDef, SatShapeReq,
-        SatSubsReq, SatUnsubsReq, sat_shape_def::Select,
+        SatSubsReq, SatUnsubsReq,
     },
 };
 use schema::{Migration, Schema};
 use session::{
     Admission, ClientUpdate, CloseCode, Delivery, Input, Now, Output, Session, SessionConfig, SnapshotId,
-    StoredClient, World,
+    StoredClient, Tracker, World,
 };
+use shapes::Plan;
 
 use crate::{
     client::{Event, Parser},
+    naive::TestTracker,
     tables,
 };
 
@@ -59,6 +61,8 @@ pub struct Facts {
     pub position: Lsn,
     pub history_start: Lsn,
     pub passed: Vec<(Xid, Lsn)>,
+    /// Trackers that were asked for, with the position.
+    pub trackers: Vec<(Lsn, Arc<TestTracker>)>,
 }
 
 impl TestWorld {
@@ -69,12 +73,18 @@ impl TestWorld {
             position: Lsn(1_000),
             history_start: Lsn(100),
             passed: Vec::new(),
+            trackers: Vec::new(),
         };
         Arc::new(TestWorld(Mutex::new(facts)))
     }
 
     pub fn set(&self, change: impl FnOnce(&mut Facts)) {
         change(&mut self.0.lock());
+    }
+
+    /// The tracker that was asked for last.
+    pub fn tracker(&self) -> Arc<TestTracker> {
+        self.0.lock().trackers.last().expect("one was asked for").1.clone()
     }
 }
 
@@ -97,6 +107,12 @@ impl World for TestWorld {
 
     fn recently_passed(&self, xid: Xid) -> Option<Lsn> {
         self.0.lock().passed.iter().find(|(passed, _)| *passed == xid).map(|(_, lsn)| *lsn)
+    }
+
+    fn track(&self, plan: &Arc<Plan>, from: Lsn) -> Arc<dyn Tracker> {
+        let tracker = TestTracker::new(plan);
+        self.0.lock().trackers.push((from, tracker.clone()));
+        tracker
     }
 }
 
@@ -323,7 +339,7 @@ pub fn subscription(id: &str, tables: &[&str]) -> SatSubsReq {
     let shape = |(index, table): (usize, &&str)| SatShapeReq {
         request_id: format!("r{index}"),
         shape_definition: Some(SatShapeDef {
-            selects: vec![Select { tablename: (*table).to_owned(), ..Select::default() }],
+            selects: vec![tables::select(table)],
         }),
     };
     SatSubsReq {

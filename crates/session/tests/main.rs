@@ -7,6 +7,7 @@ mod catching_up;
 mod client;
 mod garbage;
 mod harness;
+mod naive;
 mod properties;
 mod resuming;
 mod simulator;

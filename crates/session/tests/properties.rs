@@ -147,8 +147,8 @@ impl Run {
                     self.closed = true;
                 }
                 Output::Store { number, .. } => self.stores.push(*number),
-                Output::OpenSnapshot { id, reads } => {
-                    assert!(!reads.is_empty());
+                Output::OpenSnapshot { id, request } => {
+                    assert!(!request.reads.is_empty());
                     self.opening.push(*id);
                 }
                 Output::DropSnapshot { id } => self.opening.retain(|open| open != id),
@@ -236,7 +236,7 @@ impl Run {
                     .collect();
                 let pending_migrations =
                     pending.then(|| PendingMigrations { last: Lsn(900), versions: vec!["a".into(); 3] });
-                let client = StoredClient { subscriptions, pending_migrations };
+                let client = StoredClient { subscriptions, pending_migrations, observed: Vec::new() };
                 self.hand(Input::Client(if unavailable { Err(Unavailable) } else { Ok(client) }));
             }
             Happening::WalEnd(end) => {
@@ -279,7 +279,7 @@ impl Run {
             }
             Happening::Failed { any } => {
                 let id = self.opening.get(usize::from(any)).copied().unwrap_or(SnapshotId(2));
-                self.hand(Input::SnapshotFailed { id });
+                self.hand(Input::SnapshotFailed { id, why: session::SnapshotFailure::Unavailable });
             }
             Happening::Written { refused: true } => {
                 self.hand(Input::Written(WriteOutcome::Refused { message: "no".into() }));

@@ -20,7 +20,7 @@ fn error(events: &[Event]) -> (i32, String) {
 }
 
 fn client(subscriptions: Vec<StoredSubscription>) -> StoredClient {
-    StoredClient { subscriptions, pending_migrations: None }
+    StoredClient { subscriptions, pending_migrations: None, observed: Vec::new() }
 }
 
 fn is_streaming(events: &[Event]) -> bool {
@@ -34,7 +34,7 @@ fn a_known_client_goes_on_after_its_position_with_its_subscriptions() {
     let events = harness.resume(500, &[uuid(1)], client(vec![stored(&uuid(1), &["items"], None)]));
     assert!(is_streaming(&events));
     assert_eq!(harness.session.cursor(), Some(Lsn(500)));
-    assert!(matches!(&harness.asked[..], [Output::Watch(tables)] if **tables == [ITEMS]));
+    assert!(matches!(&harness.asked[..], [Output::Watch(interests)] if matches!(&interests[..], [all] if all.relation == ITEMS)));
     let events = harness.stream(&[delivery(600, 800, vec![insert(ITEMS, &["1", "a"])])]);
     let [Event::Relation(_), Event::Relation(_), Event::Relation(_), Event::Transaction(t)] = &events[..]
     else {
@@ -210,7 +210,7 @@ fn a_client_cut_off_between_migrations_gets_the_rest() {
         });
         let versions = [&first, &second, &third].map(|migration| migration.version.clone()).to_vec();
         let pending = PendingMigrations { last: Lsn(900), versions };
-        let stored = StoredClient { subscriptions: vec![], pending_migrations: Some(pending) };
+        let stored = StoredClient { subscriptions: vec![], pending_migrations: Some(pending), observed: vec![] };
         let events = harness.resume(lsn, &[], stored);
         let sent: Vec<_> = events
             .iter()

@@ -1,9 +1,9 @@
 //! Subscriptions: checks, insertion points, blocks, unsubscribe (spec 02 §6.6, §6.7, §9; 06 §2.3, §5, §8).
 
 use bytes::Bytes;
-use change::{Lsn, Snapshot, Tag, Tags, UserId, Xid};
+use change::{Lsn, Snapshot, Tag, Tags, Xid};
 use protocol::{GoneEncoder, InsertEncoder, Request, wire::*};
-use session::{ClientUpdate, Delivery, Input, Output, ReadKind, SnapshotId};
+use session::{ClientUpdate, Delivery, Input, Output, ReadKind, SnapshotFailure, SnapshotId};
 
 use crate::{
     client::{Event, decode},
@@ -194,7 +194,7 @@ fn without_a_snapshot_in_time_the_request_is_refused_and_the_stream_goes_on() {
     assert_eq!(harness.session.cursor(), Some(Lsn(1_000)));
     harness.subscribe(&uuid(1), &["items"]);
     let id = harness.snapshot();
-    assert_eq!(refusal(&harness.input(Input::SnapshotFailed { id })).1, 2);
+    assert_eq!(refusal(&harness.input(Input::SnapshotFailed { id, why: SnapshotFailure::Unavailable })).1, 2);
     let late = harness.open(id, 700, 1_000);
     assert!(late.is_empty() && matches!(harness.asked.last(), Some(Output::DropSnapshot { .. })));
 }
@@ -207,7 +207,7 @@ fn a_failed_snapshot_is_taken_again_after_the_reply_and_in_the_end_the_connectio
     harness.open(id, 700, 2_000);
     let mut tries = 0;
     loop {
-        assert!(harness.input(Input::SnapshotFailed { id }).is_empty(), "no SatSubsDataError ever");
+        assert!(harness.input(Input::SnapshotFailed { id, why: SnapshotFailure::Unavailable }).is_empty(), "no SatSubsDataError ever");
         if harness.closed.is_some() {
             break;
         }
@@ -223,10 +223,10 @@ fn a_failed_snapshot_is_taken_again_after_the_reply_and_in_the_end_the_connectio
 fn requests_get_a_pair_each_and_a_table_is_read_once() {
     let mut harness = Harness::streaming().with_subscription(&uuid(1), &["notes"]);
     harness.subscribe(&uuid(2), &["notes", "items", "items", "owned"]);
-    let Some(Output::OpenSnapshot { reads, .. }) = harness.asked.last() else { panic!() };
-    let read: Vec<_> = reads.iter().map(|read| (read.table.id, read.kind, read.owner.clone())).collect();
-    let owner = Some(UserId::new(USER));
-    assert_eq!(read, [(ITEMS, ReadKind::Rows, None), (OWNED, ReadKind::Rows, owner)]);
+    let Some(Output::OpenSnapshot { request, .. }) = harness.asked.last() else { panic!() };
+    let read: Vec<_> = request.reads.iter().map(|read| (read.plan.relations(), read.kind)).collect();
+    assert_eq!(read, [(vec![ITEMS], ReadKind::Rows), (vec![OWNED], ReadKind::Rows)]);
+    assert!(!request.reads[1].plan.layers[0].filter.is_all(), "only the user's own");
     let id = harness.snapshot();
     harness.open(id, 700, 1_000);
     harness.wait(30);
@@ -275,10 +275,12 @@ fn an_unsubscribe_is_answered_at_once_and_its_batch_names_every_id() {
     assert!(
         matches!(&events[..], [Event::Answer(method, _, body)] if method == "unsubscribe" && body.is_empty())
     );
-    let Some(Output::OpenSnapshot { reads, .. }) = harness.asked.last() else {
+    let Some(Output::OpenSnapshot { request, .. }) = harness.asked.last() else {
         panic!("{:?}", harness.asked)
     };
-    assert!(matches!(&reads[..], [read] if read.kind == ReadKind::Keys && read.table.id == ITEMS));
+    assert!(
+        matches!(&request.reads[..], [read] if read.kind == ReadKind::Keys && read.plan.relations() == [ITEMS])
+    );
     let id = harness.snapshot();
     harness.open(id, 700, 2_000);
     let events = harness.stream(&[delivery(1_500, 600, vec![insert(ITEMS, &["7", "a"])])]);

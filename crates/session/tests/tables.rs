@@ -3,7 +3,11 @@
 use std::sync::Arc;
 
 use change::{Change, ClientId, Lsn, Origin, RelationId, Row, RowChange, Tag, Tags, Transaction, Xid};
-use schema::{Column, ColumnType, Migration, MigrationOp, Schema, Shadow, Statement, StatementKind, Table};
+use protocol::wire::sat_shape_def::{Relation, Select};
+use schema::{
+    Column, ColumnType, ForeignKey, ForeignKeyAction, Migration, MigrationOp, Schema, Shadow, Statement,
+    StatementKind, Table,
+};
 use session::Delivery;
 
 pub const ITEMS: RelationId = RelationId(16_500);
@@ -12,6 +16,42 @@ pub const NOTES: RelationId = RelationId(16_501);
 pub const OWNED: RelationId = RelationId(16_502);
 /// Created by a migration.
 pub const LATE: RelationId = RelationId(16_503);
+
+/// Refers to `owned` by `lead_id`.
+pub const PROJECTS: RelationId = RelationId(16_504);
+/// Refers to `projects` by `project_id` and to itself by `parent_id`.
+pub const ISSUES: RelationId = RelationId(16_505);
+
+/// What a shape is called in the tests, as a client words it: a table, or one of the joined ones.
+pub fn select(name: &str) -> Select {
+    let whole = |table: &str, clause: &str| Select {
+        tablename: table.to_owned(),
+        r#where: clause.to_owned(),
+        include: Vec::new(),
+    };
+    let include = |column: &str, select: Select| Relation {
+        foreign_key: vec![column.to_owned()],
+        select: Some(select),
+    };
+    match name {
+        "a projects with a issues" => Select {
+            include: vec![include("project_id", whole("issues", "this.status = 'a'"))],
+            ..whole("projects", "this.status = 'a'")
+        },
+        "projects with issues with children" => Select {
+            include: vec![include(
+                "project_id",
+                Select { include: vec![include("parent_id", whole("issues", ""))], ..whole("issues", "") },
+            )],
+            ..whole("projects", "this.status IN ('a', 'b')")
+        },
+        "a issues" => whole("issues", "this.status = 'a'"),
+        "b issues" => whole("issues", "this.status = 'b'"),
+        "a items" => whole("items", "this.content < '5'"),
+        "b items" => whole("items", "this.content > '3'"),
+        table => whole(table, ""),
+    }
+}
 
 pub fn table(id: RelationId, name: &str, columns: &[&str]) -> Arc<Table> {
     let column = |(index, name): (usize, &&str)| Column {
@@ -46,6 +86,22 @@ pub fn schema() -> Arc<Schema> {
     schema.insert(table(ITEMS, "items", &["id", "content"]));
     schema.insert(table(NOTES, "notes", &["id", "content"]));
     schema.insert(table(OWNED, "owned", &["id", "electric_user_id", "content"]));
+    let reference = |column: usize, to: RelationId, name: &str| ForeignKey {
+        name: format!("{name}_{column}"),
+        columns: vec![column],
+        references: to,
+        referenced_table: name.to_owned(),
+        referenced_columns: vec!["id".to_owned()],
+        on_delete: ForeignKeyAction::NoAction,
+        on_update: ForeignKeyAction::NoAction,
+        definition: String::new(),
+    };
+    let mut projects = Table::clone(&table(PROJECTS, "projects", &["id", "status", "lead_id"]));
+    projects.foreign_keys = vec![reference(2, OWNED, "owned")];
+    schema.insert(Arc::new(projects));
+    let mut issues = Table::clone(&table(ISSUES, "issues", &["id", "status", "project_id", "parent_id"]));
+    issues.foreign_keys = vec![reference(2, PROJECTS, "projects"), reference(3, ISSUES, "issues")];
+    schema.insert(Arc::new(issues));
     Arc::new(schema)
 }
 

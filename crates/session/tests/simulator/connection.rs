@@ -1,16 +1,26 @@
 //! What a driver does for a session, in any order that it may be done in.
 
-use std::collections::VecDeque;
-
-use bytes::Bytes;
-use change::{ClientLsn, ClientTransaction, Snapshot, Tag, Tags};
-use protocol::{GoneEncoder, InsertEncoder};
-use session::{
-    Admission, ClientUpdate, Input, Now, Output, Read, ReadKind, Session, SnapshotId, StoredClient,
-    WriteOutcome,
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    task::{Context, Poll, Waker},
 };
 
-use super::{postgres::Postgres, random::Random, router::Router};
+use bytes::Bytes;
+use change::{ClientLsn, ClientTransaction, RelationId, RowChange, Snapshot, Tag, Tags};
+use protocol::{GoneEncoder, InsertEncoder};
+use session::{
+    Admission, ClientUpdate, Delivery, Input, Interest, Now, Output, ReadKind, ReadRequest, Session, SnapshotFailure, SnapshotId,
+    StoredClient, WriteOutcome,
+};
+use shapes::RoutingIndex;
+
+use super::{
+    postgres::{Postgres, row},
+    random::Random,
+    router::Router,
+};
+use crate::naive;
 
 pub struct Connection {
     pub session: Session,
@@ -20,9 +30,10 @@ pub struct Connection {
     pub closed: Option<&'static str>,
     client: String,
     tasks: Vec<Task>,
+    interests: Arc<[Interest]>,
     /// Changes of what is stored, in order.
     stores: VecDeque<(u64, Vec<ClientUpdate>)>,
-    snapshots: Vec<(SnapshotId, Vec<Read>, Option<VecDeque<Part>>)>,
+    snapshots: Vec<(SnapshotId, Arc<ReadRequest>, Option<VecDeque<Part>>)>,
 }
 
 /// Something asked for and not yet answered. Each may be answered before or after any other.
@@ -45,6 +56,7 @@ impl Connection {
             closed: None,
             client: client.to_owned(),
             tasks: Vec::new(),
+            interests: Arc::new([]),
             stores: VecDeque::new(),
             snapshots: Vec::new(),
         }
@@ -66,10 +78,11 @@ impl Connection {
                 Output::LoadClient => self.tasks.push(Task::Load),
                 Output::QueryWalEnd => self.tasks.push(Task::WalEnd),
                 Output::Store { number, updates } => self.stores.push_back((number, updates)),
-                Output::OpenSnapshot { id, reads } => {
-                    self.snapshots.push((id, reads, None));
+                Output::OpenSnapshot { id, request } => {
+                    self.snapshots.push((id, request, None));
                     self.tasks.push(Task::Open(id));
                 }
+                Output::Watch(interests) => self.interests = interests,
                 Output::DropSnapshot { id } => self.snapshots.retain(|(open, ..)| *open != id),
                 Output::Write(transaction) => self.tasks.push(Task::Write(transaction)),
                 // The peer is alive: clients answer pings by themselves.
@@ -77,7 +90,6 @@ impl Connection {
                 Output::ReadSnapshot { .. }
                 | Output::Flush
                 | Output::Reach(_)
-                | Output::Watch(_)
                 | Output::Refused { .. }
                 | Output::WriteRejected { .. } => {}
             }
@@ -124,14 +136,46 @@ impl Connection {
 
     fn feed(&mut self, router: &Router, now: Now, random: &mut Random) -> bool {
         use session::World as _;
+        if let Some((tracker, at)) = self.session.stalled_on() {
+            if let Poll::Pending = tracker.poll_reach(at, &mut Context::from_waker(Waker::noop())) {
+                return false;
+            }
+            if self.session.cursor().is_none() {
+                self.hand(Input::Tick, now);
+                return true;
+            }
+        }
         let Some(cursor) = self.session.cursor().filter(|cursor| *cursor < router.position()) else {
             return false;
         };
         match router.read(cursor, 1 + random.below(5)) {
-            Some((deliveries, reached)) => self.hand(Input::Stream { deliveries, reached }, now),
+            Some((mut deliveries, reached)) => {
+                if self.session.is_selective() {
+                    let concerns = |delivery: &Arc<Delivery>| self.is_concerned(delivery);
+                    deliveries.retain(concerns);
+                }
+                self.hand(Input::Stream { deliveries, reached }, now);
+            }
             None => self.hand(Input::StreamLost, now),
         }
         true
+    }
+
+    /// Whether a transaction is for this session, by what it last said that it watches.
+    fn is_concerned(&self, delivery: &Delivery) -> bool {
+        let transaction = &delivery.transaction;
+        let is_found = |relation, change: &RowChange| {
+            let mut index = RoutingIndex::default();
+            for interest in self.interests.iter() {
+                index.insert(interest.relation, &interest.route, ());
+            }
+            let mut found = false;
+            index.concerned(relation, change, |()| found = true);
+            found
+        };
+        delivery.migration.is_some()
+            || transaction.origin.client().is_some_and(|client| client.as_str() == self.client)
+            || transaction.changes.iter().any(|change| is_found(change.relation, &change.row))
     }
 
     /// Makes the oldest store durable.
@@ -167,15 +211,15 @@ impl Connection {
             }
             Task::WalEnd => Input::WalEnd(Ok(postgres.end())),
             Task::Open(id) => {
-                let Some((_, reads, parts)) = self.snapshots.iter_mut().find(|(open, ..)| *open == id) else {
+                let Some((_, request, parts)) = self.snapshots.iter_mut().find(|(open, ..)| *open == id) else {
                     return true;
                 };
                 if random.one_in(12) {
                     self.snapshots.retain(|(open, ..)| *open != id);
-                    Input::SnapshotFailed { id }
+                    Input::SnapshotFailed { id, why: SnapshotFailure::Unavailable }
                 } else {
                     let snapshot = postgres.snapshot();
-                    *parts = Some(query(postgres, reads, &snapshot));
+                    *parts = Some(query(postgres, request, &snapshot));
                     Input::SnapshotOpened { id, snapshot, lsn: postgres.end() }
                 }
             }
@@ -196,7 +240,7 @@ impl Connection {
         let at = self.snapshots.iter().position(|(open, ..)| *open == id).expect("it is open");
         if random.one_in(200) {
             self.snapshots.remove(at);
-            self.hand(Input::SnapshotFailed { id }, now);
+            self.hand(Input::SnapshotFailed { id, why: SnapshotFailure::Unavailable }, now);
             return true;
         }
         let part = self.snapshots[at].2.as_mut().expect("it was read").pop_front().expect("it has not ended");
@@ -227,28 +271,48 @@ impl Connection {
 }
 
 /// All parts of a snapshot: its frames, then its end.
-fn query(postgres: &Postgres, reads: &[Read], snapshot: &Snapshot) -> VecDeque<Part> {
+fn query(postgres: &Postgres, request: &ReadRequest, snapshot: &Snapshot) -> VecDeque<Part> {
+    let rows = postgres.rows_in(snapshot);
+    let there = postgres.rows_at(postgres.end());
+    let known: Vec<_> =
+        request.known.trackers.iter().map(|tracker| naive::members(tracker.plan(), &there)).collect();
+    let is_known = |key: &(RelationId, String), values: &naive::Values| {
+        let values = row(values);
+        known.iter().any(|known| known.contains(key))
+            || request.known.filters.iter().any(|(table, filter)| *table == key.0 && filter.matches(&values))
+    };
     let mut parts = VecDeque::new();
-    for (index, read) in reads.iter().enumerate() {
-        let rows = postgres.read(read, snapshot);
-        let last = match read.kind {
-            ReadKind::Rows => {
-                let mut encoder = InsertEncoder::new(read.table.clone());
-                let tags: Tags = [Tag::EPOCH].into_iter().collect();
-                for row in &rows {
-                    encoder.push(row.iter().map(|value| value.as_deref().map(str::as_bytes)), &tags).unwrap();
-                }
-                encoder.finish()
+    let mut sent = Vec::new();
+    for (index, read) in request.reads.iter().enumerate() {
+        let mut tables: BTreeMap<RelationId, Vec<&naive::Values>> = BTreeMap::new();
+        for key in naive::members(&read.plan, &rows) {
+            if !is_known(&key, &rows[&key]) && !sent.contains(&key) {
+                tables.entry(key.0).or_default().push(&rows[&key]);
+                sent.push(key);
             }
-            ReadKind::Keys => {
-                let mut encoder = GoneEncoder::new(read.table.clone());
-                for row in &rows {
-                    encoder.push([row[0].as_deref().unwrap().as_bytes()]).unwrap();
+        }
+        for (table, rows) in tables {
+            let table = postgres.schema.table(table).unwrap();
+            let last = match read.kind {
+                ReadKind::Rows => {
+                    let mut encoder = InsertEncoder::new(table.clone());
+                    let tags: Tags = [Tag::EPOCH].into_iter().collect();
+                    for row in rows {
+                        let values = row.iter().map(|value| value.as_deref().map(str::as_bytes));
+                        encoder.push(values, &tags).unwrap();
+                    }
+                    encoder.finish()
                 }
-                encoder.finish()
-            }
-        };
-        parts.extend(last.map(|frame| Some((index, frame))));
+                ReadKind::Keys => {
+                    let mut encoder = GoneEncoder::new(table.clone());
+                    for row in rows {
+                        encoder.push([row[0].as_deref().unwrap().as_bytes()]).unwrap();
+                    }
+                    encoder.finish()
+                }
+            };
+            parts.extend(last.map(|frame| Some((index, frame))));
+        }
     }
     parts.push_back(None);
     parts
@@ -268,6 +332,7 @@ fn apply(stored: &mut StoredClient, update: ClientUpdate) {
                 known.gone_at = Some(lsn);
             }
         }
+        ClientUpdate::Observed(observed) => stored.observed = observed,
         ClientUpdate::Forget(ids) => stored.subscriptions.retain(|known| !ids.contains(&known.id)),
     }
 }

@@ -6,19 +6,23 @@ mod peer;
 mod postgres;
 mod random;
 mod router;
+mod tracker;
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use change::{RequestId, UserId};
+use protocol::wire::sat_shape_def::{Relation, Select};
 use session::{Input, Now, Session, SessionConfig};
+use shapes::{Plan, RelationDef, SelectDef, Shape, ShapeDef, ShapeLimits};
 
 use self::{
     connection::Connection,
-    peer::{Peer, relation},
-    postgres::{Postgres, TABLES},
+    peer::Peer,
+    postgres::{Postgres, TABLES, named},
     random::Random,
     router::Router,
 };
-use crate::harness::verifier;
+use crate::{harness::verifier, naive, tables};
 
 struct Simulation {
     random: Random,
@@ -30,6 +34,8 @@ struct Simulation {
     verifier: Arc<auth::Verifier>,
     /// When the table `late` is created and used; chances of its own, so that a seed means the same with and without.
     late: Option<Random>,
+    /// Shapes with joins and conditions are asked for, too; chances of their own.
+    joined: Option<Random>,
 }
 
 impl Simulation {
@@ -65,6 +71,7 @@ impl Simulation {
             config: Arc::new(config),
             verifier: verifier.clone(),
             late: None,
+            joined: None,
         }
     }
 
@@ -95,8 +102,27 @@ impl Simulation {
         }
     }
 
+    /// Rows that hang on each other change; shapes of them come and go; trackers work.
+    fn step_joined(&mut self) {
+        let Some(random) = &mut self.joined else { return };
+        match random.below(8) {
+            0 => self.postgres.commit_joined(random),
+            1 if random.one_in(6) => {
+                let at = random.below(self.peers.len());
+                let peer = &mut self.peers[at];
+                if peer.wants.len() < 5 {
+                    let count = 1 + random.below(2);
+                    peer.want((0..count).map(|_| JOINED[random.below(JOINED.len())]).collect());
+                }
+            }
+            2..5 => drop(self.router.work(&self.postgres, random)),
+            _ => {}
+        }
+    }
+
     fn step(&mut self) {
         self.step_late();
+        self.step_joined();
         let random = &mut self.random;
         match random.below(24) {
             0 => self.postgres.begin(),
@@ -185,6 +211,11 @@ impl Simulation {
             let mut busy = false;
             while self.postgres.show_one(&mut self.random) {}
             while self.router.advance(&self.postgres, &mut self.random) {}
+            if let Some(random) = &mut self.joined {
+                for _ in 0..20 {
+                    busy |= self.router.work(&self.postgres, random);
+                }
+            }
             for at in 0..self.peers.len() {
                 if self.peers[at].connection.is_none() {
                     self.connect(at);
@@ -225,15 +256,18 @@ impl Simulation {
 
     fn check(&self) {
         for peer in &self.peers {
-            let mut expected = BTreeMap::new();
-            for table in peer.wants.iter().flat_map(|(tables, _)| tables) {
-                expected.insert(*table, self.postgres.visible(relation(table), &peer.user));
+            let mut expected: BTreeMap<String, BTreeMap<String, BTreeMap<String, String>>> = BTreeMap::new();
+            for name in peer.wants.iter().flat_map(|(names, _)| names) {
+                for (relation, key) in naive::members(&self.plan(name, &peer.user), self.postgres.rows()) {
+                    let table = self.postgres.schema.table(relation).unwrap();
+                    let values = named(table, &self.postgres.rows()[&(relation, key.clone())]);
+                    expected.entry(table.name.clone()).or_default().insert(key, values);
+                }
             }
-            let mut actual: BTreeMap<&str, BTreeMap<String, BTreeMap<String, String>>> =
-                expected.keys().map(|table| (*table, BTreeMap::new())).collect();
+            let mut actual: BTreeMap<String, BTreeMap<String, BTreeMap<String, String>>> = BTreeMap::new();
             for ((table, key), values) in &peer.parser.rows {
                 let values = values.iter().filter_map(|(name, value)| Some((name.clone(), value.clone()?)));
-                actual.entry(table).or_default().insert(key.clone(), values.collect());
+                actual.entry(table.clone()).or_default().insert(key.clone(), values.collect());
             }
             assert_eq!(actual, expected, "{}", peer.id);
             let cursor = peer.connection.as_ref().and_then(|connection| connection.session.cursor());
@@ -243,6 +277,41 @@ impl Simulation {
         assert_eq!(TABLES.len(), 3);
     }
 }
+
+impl Simulation {
+    /// The shape that a client asks for by this name.
+    fn plan(&self, name: &str, user: &str) -> Arc<Plan> {
+        let selects = vec![definition(&tables::select(name))];
+        let (request, user) = (RequestId::new("r"), UserId::new(user));
+        let limits = ShapeLimits::default();
+        Shape::new(request, Some(&ShapeDef { selects }), &self.postgres.schema, &user, &limits).unwrap().plan
+    }
+}
+
+fn definition(select: &Select) -> SelectDef {
+    let include = |relation: &Relation| RelationDef {
+        foreign_key: relation.foreign_key.clone(),
+        select: relation.select.as_ref().map(definition),
+    };
+    SelectDef {
+        table: select.tablename.clone(),
+        where_clause: select.r#where.clone(),
+        include: select.include.iter().map(include).collect(),
+    }
+}
+
+/// Shapes that are asked for besides whole tables.
+const JOINED: [&str; 9] = [
+    "projects",
+    "issues",
+    "a projects with a issues",
+    "projects with issues with children",
+    "a issues",
+    "b issues",
+    "a items",
+    "b items",
+    "owned",
+];
 
 /// The client has all it wants, and nobody owes it anything.
 fn is_settled(peer: &Peer) -> bool {
@@ -259,6 +328,12 @@ fn simulate(seed: u64, verifier: &Arc<auth::Verifier>) {
 fn simulate_late(seed: u64, verifier: &Arc<auth::Verifier>) {
     let mut simulation = Simulation::new(seed, verifier);
     simulation.late = Some(Random::new(!seed));
+    simulation.run();
+}
+
+fn simulate_joined(seed: u64, verifier: &Arc<auth::Verifier>) {
+    let mut simulation = Simulation::new(seed, verifier);
+    simulation.joined = Some(Random::new(!seed));
     simulation.run();
 }
 
@@ -283,6 +358,11 @@ fn for_all_seeds(name: &str, simulate: fn(u64, &Arc<auth::Verifier>)) {
 #[test]
 fn everybody_ends_with_what_the_database_has() {
     for_all_seeds("simulate", simulate);
+}
+
+#[test]
+fn everybody_ends_with_the_rows_of_their_shapes() {
+    for_all_seeds("simulate_joined", simulate_joined);
 }
 
 /// Nobody is refused for a table or a schema version that the database has, however far behind the stream is.

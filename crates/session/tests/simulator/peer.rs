@@ -3,7 +3,7 @@
 use std::{borrow::Borrow, collections::BTreeSet};
 
 use bytes::Bytes;
-use change::{Lsn, RelationId};
+use change::Lsn;
 use protocol::{Message, Request, wire::*};
 use session::{Now, StoredClient};
 
@@ -11,7 +11,6 @@ use super::{connection::Connection, random::Random};
 use crate::{
     client::{Event, Parser, decode},
     harness::{subscription, token_of, uuid},
-    tables::{ITEMS, LATE, NOTES, OWNED},
     writing,
 };
 
@@ -41,15 +40,6 @@ pub struct Peer {
     subscriptions: u64,
     received: usize,
     acknowledged: Option<u64>,
-}
-
-pub fn relation(name: &str) -> RelationId {
-    match name {
-        "items" => ITEMS,
-        "notes" => NOTES,
-        "late" => LATE,
-        _ => OWNED,
-    }
 }
 
 impl Peer {
@@ -206,7 +196,7 @@ impl Peer {
                     }
                 }
             }
-            Some(Event::Data { .. }) => {}
+            Some(Event::Data { .. } | Event::Additional { .. }) => {}
             Some(event @ (Event::Failure(..) | Event::Error(_))) => panic!("{event:?}"),
         }
         true
@@ -248,6 +238,7 @@ impl Peer {
                         SatInStartReplicationReq {
                             lsn: Bytes::from(lsn.clone()),
                             subscription_ids: ids.collect(),
+                            observed_transaction_data: self.parser.seen.clone(),
                             ..Default::default()
                         }
                     }

@@ -10,13 +10,15 @@ use change::{
     Transaction, Xid,
 };
 use schema::{Migration, Schema, Table};
-use session::{Delivery, Read, ReadKind};
+use session::Delivery;
 
 use super::random::Random;
-use crate::tables::{self, ITEMS, LATE, NOTES, OWNED};
+use crate::{
+    naive::{Rows, Values},
+    tables::{self, ISSUES, ITEMS, LATE, NOTES, OWNED, PROJECTS},
+};
 
 type Key = (RelationId, String);
-type Values = Vec<Option<String>>;
 
 /// One committed transaction.
 pub struct Record {
@@ -31,7 +33,7 @@ pub struct Postgres {
     pub migrations: Vec<Arc<Migration>>,
     /// The last transaction of each client.
     pub acknowledged: HashMap<String, u64>,
-    rows: BTreeMap<Key, Values>,
+    rows: Rows,
     /// Begun, not committed.
     running: Vec<u64>,
     /// Committed, not yet visible to queries, with the rows they hold locked.
@@ -64,14 +66,34 @@ impl Postgres {
         Lsn(self.end)
     }
 
-    /// All rows that a user sees of a table now.
-    pub fn visible(&self, table: RelationId, user: &str) -> BTreeMap<String, BTreeMap<String, String>> {
-        let definition = self.schema.table(table).unwrap();
-        self.rows
-            .iter()
-            .filter(|((relation, _), values)| *relation == table && owned_by(definition, values, user))
-            .map(|((_, key), values)| (key.clone(), named(definition, values)))
-            .collect()
+    /// All rows now.
+    pub fn rows(&self) -> &Rows {
+        &self.rows
+    }
+
+    /// All rows after everything that was committed up to a position.
+    pub fn rows_at(&self, at: Lsn) -> Rows {
+        self.rows_after(|record| record.delivery.transaction.lsn <= at)
+    }
+
+    /// All rows that a query in a snapshot finds.
+    pub fn rows_in(&self, snapshot: &Snapshot) -> Rows {
+        self.rows_after(|record| snapshot.sees(record.delivery.transaction.xid))
+    }
+
+    fn rows_after(&self, is_seen: impl Fn(&Record) -> bool) -> Rows {
+        let mut rows = Rows::new();
+        for (key, values) in self.log.iter().filter(|record| is_seen(record)).flat_map(|r| &r.effects) {
+            match values {
+                Some(values) => drop(rows.insert(key.clone(), values.clone())),
+                None => drop(rows.remove(key)),
+            }
+        }
+        let fitted = |(key, values): (Key, Values)| {
+            let table = self.schema.table(key.0).unwrap();
+            (key, fit(table, values))
+        };
+        rows.into_iter().map(fitted).collect()
     }
 
     /// A transaction begins, to be committed by a later one of these calls.
@@ -102,11 +124,69 @@ impl Postgres {
                 writes.push(((table, key), (!random.one_in(4)).then_some(values)));
             }
         }
-        if writes.iter().any(|(key, _)| self.is_locked(key)) {
+        let mut after = self.rows.clone();
+        for (key, values) in &writes {
+            match values {
+                Some(values) => drop(after.insert(key.clone(), values.clone())),
+                None => drop(after.remove(key)),
+            }
+        }
+        if writes.iter().any(|(key, _)| self.is_locked(key)) || !self.is_consistent(&after) {
             return;
         }
         let xid = self.running.swap_remove(at);
         self.commit(xid, Origin::Postgres, 1_700_000_000_000 + self.end, writes, None, random);
+    }
+
+    /// One of the running transactions changes some rows of tables that refer to each other, and commits.
+    pub fn commit_joined(&mut self, random: &mut Random) {
+        self.begin();
+        let at = random.below(self.running.len());
+        let mut after = self.rows.clone();
+        let mut touched: Vec<Key> = Vec::new();
+        for _ in 0..1 + random.below(4) {
+            let key = random.below(5).to_string();
+            let status = Some(["a", "b", "c"][random.below(3)].to_owned());
+            let is_project = random.one_in(2);
+            let mut other = |table: RelationId| {
+                let keys: Vec<&Key> = after.keys().filter(|(relation, _)| *relation == table).collect();
+                let some = (!keys.is_empty()).then(|| keys[random.below(keys.len())].1.clone());
+                some.filter(|_| !random.one_in(4))
+            };
+            let (table, values) = if is_project {
+                let lead = other(OWNED);
+                (PROJECTS, vec![Some(key.clone()), status, lead])
+            } else {
+                let (project, parent) = (other(PROJECTS), other(ISSUES));
+                (ISSUES, vec![Some(key.clone()), status, project, parent])
+            };
+            let key = (table, key);
+            if random.one_in(4) {
+                after.remove(&key);
+            } else {
+                after.insert(key.clone(), values);
+            }
+            touched.push(key);
+        }
+        touched.sort();
+        touched.dedup();
+        if !self.is_consistent(&after) || touched.iter().any(|key| self.is_locked(key)) {
+            return;
+        }
+        let xid = self.running.swap_remove(at);
+        let writes = touched.into_iter().map(|key| (key.clone(), after.get(&key).cloned())).collect();
+        self.commit(xid, Origin::Postgres, 1_700_000_000_000 + self.end, writes, None, random);
+    }
+
+    /// Whether every foreign key has its target.
+    fn is_consistent(&self, rows: &Rows) -> bool {
+        rows.iter().all(|((relation, _), values)| {
+            let table = self.schema.table(*relation).unwrap();
+            table.foreign_keys.iter().all(|fk| {
+                let target = values.get(fk.columns[0]).cloned().flatten();
+                target.is_none_or(|target| rows.contains_key(&(fk.references, target)))
+            })
+        })
     }
 
     /// A transaction adds a column to a table. Nobody else is under way meanwhile.
@@ -256,48 +336,20 @@ impl Postgres {
         in_progress.sort_unstable();
         Snapshot { xmin: in_progress.first().copied().unwrap_or(Xid(xmax)), xmax: Xid(xmax), in_progress }
     }
-
-    /// What a query in a snapshot returns.
-    pub fn read(&self, read: &Read, snapshot: &Snapshot) -> Vec<Values> {
-        let mut rows: BTreeMap<&Key, &Values> = BTreeMap::new();
-        for record in self.log.iter().filter(|record| snapshot.sees(record.delivery.transaction.xid)) {
-            for (key, values) in record.effects.iter().filter(|(key, _)| key.0 == read.table.id) {
-                match values {
-                    Some(values) => drop(rows.insert(key, values)),
-                    None => drop(rows.remove(key)),
-                }
-            }
-        }
-        let mine = |values: &&Values| {
-            read.owner.as_ref().is_none_or(|owner| owned_by(&read.table, values, owner.as_str()))
-        };
-        let cut = |values: &Values| match read.kind {
-            ReadKind::Rows => fit(&read.table, values.clone()),
-            ReadKind::Keys => vec![values[0].clone()],
-        };
-        rows.into_values().filter(mine).map(cut).collect()
-    }
 }
 
 /// As many values as the table has columns.
-fn fit(table: &Table, mut values: Values) -> Values {
+pub fn fit(table: &Table, mut values: Values) -> Values {
     values.resize(table.columns.len(), None);
     values
 }
 
-fn owned_by(table: &Table, values: &Values, user: &str) -> bool {
-    match table.owner_column() {
-        None => true,
-        Some(column) => values[column].as_deref().is_none_or(|owner| owner.is_empty() || owner == user),
-    }
-}
-
 /// Values that are not NULL, by name.
-fn named(table: &Table, values: &Values) -> BTreeMap<String, String> {
+pub fn named(table: &Table, values: &Values) -> BTreeMap<String, String> {
     let columns = table.columns.iter().zip(values);
     columns.filter_map(|(column, value)| Some((column.name.clone(), value.clone()?))).collect()
 }
 
-fn row(values: &Values) -> Row {
+pub fn row(values: &Values) -> Row {
     values.iter().map(|value| value.as_deref().map(str::as_bytes)).collect()
 }

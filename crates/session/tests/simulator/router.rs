@@ -1,13 +1,14 @@
 //! The stream as sessions see it: some way behind the database's log, with a bounded history.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use change::{Lsn, Xid};
 use parking_lot::Mutex;
 use schema::{Migration, Schema};
-use session::{Delivery, World};
+use session::{Delivery, Tracker, World};
+use shapes::Plan;
 
-use super::{postgres::Postgres, random::Random};
+use super::{postgres::Postgres, random::Random, tracker::Follower};
 
 pub struct Router(Mutex<State>);
 
@@ -17,6 +18,7 @@ struct State {
     start: Lsn,
     schema: Arc<Schema>,
     migrations: Arc<Vec<Arc<Migration>>>,
+    trackers: Vec<Weak<Follower>>,
 }
 
 impl Router {
@@ -27,7 +29,25 @@ impl Router {
             start: postgres.end(),
             schema: postgres.schema.clone(),
             migrations: Arc::default(),
+            trackers: Vec::new(),
         })))
+    }
+
+    /// Lets one of the trackers go on, or lose its way; whether there was anything to do.
+    pub fn work(&self, postgres: &Postgres, random: &mut Random) -> bool {
+        let mut state = self.0.lock();
+        state.trackers.retain(|tracker| tracker.strong_count() > 0);
+        let trackers: Vec<_> = state.trackers.iter().filter_map(Weak::upgrade).collect();
+        let (passed, position) = (state.passed.clone(), state.position);
+        drop(state);
+        let Some(tracker) = (!trackers.is_empty()).then(|| &trackers[random.below(trackers.len())]) else {
+            return false;
+        };
+        if random.one_in(60) {
+            tracker.lose();
+            return true;
+        }
+        tracker.go_on(&passed, position, postgres, random)
     }
 
     /// Hands on some of what is in the log; whether that was anything.
@@ -89,6 +109,16 @@ impl World for Router {
 
     fn history_start(&self) -> Lsn {
         self.0.lock().start
+    }
+
+    fn track(&self, plan: &Arc<Plan>, from: Lsn) -> Arc<dyn Tracker> {
+        let mut state = self.0.lock();
+        let live = state.trackers.iter().filter_map(Weak::upgrade).find(|tracker| tracker.serves(plan, from));
+        live.unwrap_or_else(|| {
+            let tracker = Follower::new(plan, from);
+            state.trackers.push(Arc::downgrade(&tracker));
+            tracker
+        })
     }
 
     fn recently_passed(&self, xid: Xid) -> Option<Lsn> {

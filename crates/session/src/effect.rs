@@ -1,0 +1,164 @@
+//! What a transaction comes to for a set of shapes: one net operation per row, from visible through any shape before and after
+//! it (spec 06 §6.6, §14.2).
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
+
+use change::{Change, Lsn, RelationId, Row, RowChange, Transaction};
+use schema::{Schema, Table};
+use shapes::Key;
+
+use crate::{Image, Lost, Moves, set::ShapeSet};
+
+/// The operations of one transaction, in the order in which they are sent.
+#[derive(Debug, Default)]
+pub(crate) struct Effect<'a> {
+    /// Rows that the transaction changed.
+    pub(crate) changes: Vec<(&'a Arc<Table>, &'a Change, Outcome)>,
+    /// Rows that it did not change and that others of it refer to.
+    pub(crate) brought: Vec<Image>,
+    /// Rows that leave without having been changed.
+    pub(crate) left: Vec<(RelationId, Key)>,
+    /// Rows that follow as additional data; `None` if none are announced.
+    pub(crate) additional: Option<Vec<Image>>,
+}
+
+/// What a changed row is to a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// It has become visible: sent as a whole, as if it were new.
+    Insert,
+    /// It was visible and is. Old and new image may be equal, when only tags changed.
+    Update,
+    /// It was visible and does not exist any more.
+    Delete,
+    /// It was visible, still exists, and is not visible any more.
+    Gone,
+}
+
+impl Outcome {
+    /// From membership before and after; `None` if the row was never visible.
+    fn of(was: bool, now: bool, row: &RowChange) -> Option<Outcome> {
+        match (was, now, row) {
+            (_, true, RowChange::Insert { .. }) | (false, true, _) => Some(Outcome::Insert),
+            (true, true, _) => Some(Outcome::Update),
+            (true, false, RowChange::Delete { .. }) => Some(Outcome::Delete),
+            (true, false, _) => Some(Outcome::Gone),
+            (false, false, _) => None,
+        }
+    }
+}
+
+impl<'a> Effect<'a> {
+    /// Works it out. All trackers of the set have reached the transaction.
+    pub(crate) fn of(
+        transaction: &'a Transaction,
+        schema: &'a Schema,
+        set: &ShapeSet,
+    ) -> Result<Effect<'a>, Lost> {
+        let moves: Vec<Option<Arc<Moves>>> =
+            set.trackers().iter().map(|tracker| tracker.moves(transaction.lsn)).collect::<Result<_, _>>()?;
+        let mut effect = Effect::default();
+        let mut changed: HashSet<(RelationId, Key)> = HashSet::new();
+        for change in &transaction.changes {
+            let table = schema.table(change.relation).filter(|table| table.held_back.is_none());
+            let Some(table) = table else { continue };
+            let (old, new) = (change.row.before(), change.row.after());
+            let passes = |row: Option<&Row>| row.is_some_and(|row| set.passes(table.id, row));
+            let (mut was, mut now) = (passes(old), passes(new));
+            let mut trackers = set.trackers_of(table.id).peekable();
+            if trackers.peek().is_some()
+                && let Some(key) = new.or(old).and_then(|row| Key::of(row, &table.primary_key))
+            {
+                for (at, _) in trackers {
+                    let moved = moves.get(at).and_then(Option::as_deref).and_then(|m| m.of(table.id, &key));
+                    was |= moved.is_some_and(|(was, _)| was);
+                    now |= moved.is_some_and(|(_, now)| now);
+                }
+                changed.insert((table.id, key));
+            }
+            if let Some(outcome) = Outcome::of(was, now, &change.row) {
+                effect.changes.push((table, change, outcome));
+            }
+        }
+        effect.add_unchanged(&moves, &changed, transaction.lsn, set);
+        Ok(effect)
+    }
+
+    /// Rows whose visibility has changed though they were not.
+    fn add_unchanged(
+        &mut self,
+        moves: &[Option<Arc<Moves>>],
+        changed: &HashSet<(RelationId, Key)>,
+        at: Lsn,
+        set: &ShapeSet,
+    ) {
+        let all = || moves.iter().flatten();
+        let touched = all().flat_map(|moves| &moves.delta.rows).map(|row| (row.relation, &row.key));
+        let mut rows: Vec<(RelationId, &Key)> = touched.collect();
+        rows.sort_unstable();
+        rows.dedup();
+        let has_additional = all().any(|moves| moves.delta.has_additional);
+        let mut additional = Vec::new();
+        for (relation, key) in rows {
+            if changed.contains(&(relation, key.clone())) {
+                continue;
+            }
+            let all_of_it = set.has_all_of(relation);
+            let (mut was, mut now) = (all_of_it, all_of_it);
+            for (place, tracker) in set.trackers_of(relation) {
+                let moved = moves.get(place).and_then(Option::as_deref).and_then(|m| m.of(relation, key));
+                // Not touched: it is there before and after, or neither.
+                let (before, after) = moved.unwrap_or_else(|| {
+                    let holds = tracker.holds(relation, key, at);
+                    (holds, holds)
+                });
+                was |= before;
+                now |= after;
+            }
+            match (was, now) {
+                (true, false) => self.left.push((relation, key.clone())),
+                (false, true) => {
+                    if let Some(image) = all().find_map(|moves| find(&moves.brought, relation, key)) {
+                        self.brought.push(image.clone());
+                    } else if let Some(image) = all().find_map(|m| find(&m.additional, relation, key)) {
+                        additional.push(image.clone());
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.additional = has_additional.then_some(additional);
+    }
+
+    /// Whether there is nothing to tell the client.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+            && self.brought.is_empty()
+            && self.left.is_empty()
+            && self.additional.is_none()
+    }
+}
+
+impl Moves {
+    /// Membership of a row before and after, if it was touched.
+    fn of(&self, relation: RelationId, key: &Key) -> Option<(bool, bool)> {
+        let rows = &self.delta.rows;
+        let at = rows.binary_search_by(|row| (row.relation, &row.key).cmp(&(relation, key))).ok()?;
+        rows.get(at).map(|row| (row.was, row.now))
+    }
+}
+
+fn find<'i>(images: &'i [Image], relation: RelationId, key: &Key) -> Option<&'i Image> {
+    let at = images.binary_search_by(|image| (image.relation, &image.key).cmp(&(relation, key))).ok()?;
+    images.get(at)
+}
+
+/// A row of which only the key is known.
+pub(crate) fn key_row(table: &Table, key: &Key) -> Row {
+    let values: BTreeMap<usize, &[u8]> =
+        table.primary_key.iter().copied().zip(key.values(table.primary_key.len())).collect();
+    (0..table.columns.len()).map(|column| values.get(&column).copied()).collect()
+}
