@@ -66,6 +66,7 @@ impl Connector {
         let session = SessionConfig {
             instance_id: config.instance_id,
             heartbeat_distance: (config.window.span / 4).max(1),
+            shapes: config.shapes.limits,
             ..SessionConfig::default()
         };
         Connector {

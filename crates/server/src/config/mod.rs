@@ -7,6 +7,7 @@ mod banner;
 mod parse;
 mod reference;
 mod setting;
+mod shapes;
 mod source;
 
 use std::time::Duration;
@@ -17,6 +18,7 @@ use uuid::Uuid;
 pub use banner::{Banner, REFERENCE};
 pub use reference::{help, markdown};
 pub use setting::Setting;
+pub use shapes::{InitialLimits, ShapeConfig};
 pub use source::{Lookup, Notice};
 
 use setting as s;
@@ -35,6 +37,8 @@ pub struct Config {
     pub clients: ClientLimits,
     /// Bounds of the window of transactions.
     pub window: journal::Limits,
+    /// Bounds on shapes, and on what they cost.
+    pub shapes: ShapeConfig,
     /// What clients are told as the server's identity; never empty.
     pub instance_id: String,
     /// How long an orderly stop may take.
@@ -135,6 +139,7 @@ impl Config {
                 .map_or(256 << 20, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
             span: source.read(s::ELECTRIC_RESUMABLE_WAL_WINDOW, parse::size).unwrap_or(2 << 30),
         };
+        let shapes = shapes::read(&mut source);
         let instance_id = source.text(s::ELECTRIC_INSTANCE_ID).unwrap_or_else(|| Uuid::new_v4().to_string());
         let shutdown_timeout =
             source.read(s::TIELINE_SHUTDOWN_TIMEOUT, parse::duration).unwrap_or(Duration::from_secs(5));
@@ -147,6 +152,7 @@ impl Config {
                 listen,
                 clients,
                 window,
+                shapes,
                 instance_id,
                 shutdown_timeout,
                 log,
@@ -260,14 +266,11 @@ fn read_client_limits(source: &mut Source<'_>) -> ClientLimits {
     let unauthenticated = number(s::MAX_UNAUTHENTICATED, 1..=1_000_000, 1000) as usize;
     let failure_burst = number(s::AUTH_FAILURE_BURST, 1..=1_000_000, 300) as u32;
     let failure_rate = number(s::AUTH_FAILURE_RATE, 1..=1_000_000, 20) as u32;
-    let max_message = source.read(s::TIELINE_MAX_MESSAGE_SIZE, |v| match parse::size(v)? {
-        bytes @ 0x1_0000..=0x4000_0000 => Ok(bytes as usize),
-        _ => Err(format!("has invalid value: {v:?}. Must be between 64K and 1G")),
+    let max_message = source.read(s::TIELINE_MAX_MESSAGE_SIZE, |v| {
+        parse::size_within(v, 0x1_0000..=0x4000_0000, "between 64K and 1G")
     });
-    let slow_reader = source.read(s::TIELINE_SLOW_READER_TIMEOUT, |v| match parse::duration(v)? {
-        time if time >= Duration::from_secs(1) => Ok(time),
-        _ => Err(format!("has invalid value: {v:?}. Must be at least 1s")),
-    });
+    let slow_reader = source
+        .read(s::TIELINE_SLOW_READER_TIMEOUT, |v| parse::duration_from(v, Duration::from_secs(1), "1s"));
     ClientLimits {
         unauthenticated,
         failure_burst,

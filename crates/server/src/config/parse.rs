@@ -1,6 +1,6 @@
 //! Values of settings (spec 07 §0). A fault is a text that follows the variable's name in a sentence.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 /// A parsed value, or what is wrong with the text.
 pub type Parsed<T> = Result<T, String>;
@@ -87,6 +87,36 @@ pub fn size(value: &str) -> Parsed<u64> {
     }
 }
 
+/// A size within `range`, whose ends are shown as `shown`.
+pub fn size_within(value: &str, range: std::ops::RangeInclusive<u64>, shown: &str) -> Parsed<usize> {
+    match size(value)? {
+        bytes if range.contains(&bytes) => Ok(usize::try_from(bytes).unwrap_or(usize::MAX)),
+        _ => Err(invalid(value, &format!("Must be {shown}"))),
+    }
+}
+
+/// A duration of at least `least`, which is shown as `shown`.
+pub fn duration_from(value: &str, least: Duration, shown: &str) -> Parsed<Duration> {
+    match duration(value)? {
+        time if time >= least => Ok(time),
+        _ => Err(invalid(value, &format!("Must be at least {shown}"))),
+    }
+}
+
+/// A directory in which files can be made.
+pub fn directory(value: &str) -> Parsed<PathBuf> {
+    let path = PathBuf::from(value);
+    let advice = |what: &str| {
+        invalid(value, &format!("{what}. Name an existing directory that the service may write to"))
+    };
+    match path.metadata() {
+        Err(error) => Err(advice(&format!("It can't be opened: {error}"))),
+        Ok(found) if !found.is_dir() => Err(advice("It is not a directory")),
+        Ok(found) if found.permissions().readonly() => Err(advice("It can't be written to")),
+        Ok(_) => Ok(path),
+    }
+}
+
 /// One of a few words, exactly.
 pub fn word<T: Copy>(value: &str, words: &[(&str, T)], shown: &[&str]) -> Parsed<T> {
     let found = words.iter().find(|(word, _)| *word == value).map(|(_, meaning)| *meaning);
@@ -160,5 +190,25 @@ mod tests {
         for bad in ["", "0", "-1", "1kb", "K", "1 ", "1e9", "inf", "0.5"] {
             assert_eq!(size(bad), Err(format!("has invalid value: {bad:?}")), "{bad}");
         }
+    }
+
+    #[test]
+    fn bounds_are_told() {
+        assert_eq!(size_within("64K", 0x1_0000..=0x4000_0000, "between 64K and 1G"), Ok(65536));
+        let fault = size_within("63K", 0x1_0000..=0x4000_0000, "between 64K and 1G").unwrap_err();
+        assert_eq!(fault, "has invalid value: \"63K\". Must be between 64K and 1G");
+        let second = Duration::from_secs(1);
+        assert_eq!(duration_from("1s", second, "1s"), Ok(second));
+        let fault = duration_from("999ms", second, "1s").unwrap_err();
+        assert_eq!(fault, "has invalid value: \"999ms\". Must be at least 1s");
+    }
+
+    #[test]
+    fn directories_are_there() {
+        assert_eq!(directory("/"), Ok(PathBuf::from("/")));
+        assert!(directory(file!()).is_err() && directory("/nowhere/to/be/found").is_err());
+        let program = std::env::current_exe().expect("the test's own program");
+        let fault = directory(program.to_str().expect("its path")).unwrap_err();
+        assert!(fault.contains("It is not a directory. Name an existing directory"), "{fault}");
     }
 }

@@ -80,6 +80,24 @@ settings! {
         TIELINE_DATA_DIR "unused"
             "Where a durable window will live; at present it is held in memory and refilled from Postgres."
     }
+    SHAPES "Shapes and initial data" {
+        TIELINE_SHAPE_MAX_DEPTH "`16`"
+            "Deepest nesting of includes in a shape, up to 64."
+        TIELINE_SHAPE_MAX_TABLES "`256`"
+            "Most steps of a shape: one for each included table, as often as it is included, and one for each table that these refer to."
+        TIELINE_SHAPE_MAX_WHERE "`256K`"
+            "Longest where-clause."
+        TIELINE_SHAPE_MAX_ROWS "any number"
+            "Most rows that a shape may have when it is subscribed to; a client that wants more gets an error and no data."
+        TIELINE_SNAPSHOT_CONNECTIONS "`8`"
+            "Most connections to Postgres that read initial data at a time."
+        TIELINE_SNAPSHOT_TIMEOUT "none"
+            "How long one query for initial data may take (`statement_timeout`)."
+        TIELINE_SPOOL_DIR "the system's temporary directory"
+            "Where initial data that several clients wait for is written to while it does not fit in memory. Nothing is left there."
+        TIELINE_SHAPE_CACHE "`64M`"
+            "Memory for shapes with includes that nobody is subscribed to any more, so that clients which come back find them."
+    }
     PROCESS "Process and diagnostics" {
         LOG_LEVEL "`info`"
             "`error`, `warning`, `info`, `debug` or `trace` (also `emergency`, `alert`, `critical`, `warn`, `notice`)."

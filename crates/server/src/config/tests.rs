@@ -32,6 +32,31 @@ fn defaults_are_those_of_the_reference() {
     assert!(Uuid::parse_str(&config.instance_id).is_ok());
     assert_eq!(config.clients.unauthenticated, 1000);
     assert_eq!(config.clients.max_message, 64 << 20);
+    let ShapeConfig { limits, snapshots, initial, cache } = config.shapes;
+    assert_eq!(limits, ::shapes::ShapeLimits { depth: 16, layers: 256, clause: 256 << 10 });
+    assert_eq!((snapshots.connections, snapshots.statement_timeout), (8, Duration::ZERO));
+    assert_eq!(initial, InitialLimits { rows: None, spool: std::env::temp_dir() });
+    assert_eq!(cache, 64 << 20);
+}
+
+#[test]
+fn shapes_are_bounded_as_told() {
+    let config = with(&[
+        ("TIELINE_SHAPE_MAX_DEPTH", "3"),
+        ("TIELINE_SHAPE_MAX_TABLES", "12"),
+        ("TIELINE_SHAPE_MAX_WHERE", "4K"),
+        ("TIELINE_SHAPE_MAX_ROWS", "100000"),
+        ("TIELINE_SNAPSHOT_CONNECTIONS", "2"),
+        ("TIELINE_SNAPSHOT_TIMEOUT", "5m"),
+        ("TIELINE_SPOOL_DIR", "/"),
+        ("TIELINE_SHAPE_CACHE", "1G"),
+    ])
+    .unwrap();
+    let ShapeConfig { limits, snapshots, initial, cache } = config.shapes;
+    assert_eq!(limits, ::shapes::ShapeLimits { depth: 3, layers: 12, clause: 4 << 10 });
+    assert_eq!((snapshots.connections, snapshots.statement_timeout), (2, Duration::from_secs(300)));
+    assert_eq!(initial, InitialLimits { rows: Some(100_000), spool: "/".into() });
+    assert_eq!(cache, 1 << 30);
 }
 
 #[test]
@@ -54,6 +79,8 @@ fn empty_and_blank_mean_unset() {
         "PG_PROXY_PASSWORD",
         "ELECTRIC_FEATURES",
         "MAX_UNAUTHENTICATED",
+        "TIELINE_SHAPE_MAX_ROWS",
+        "TIELINE_SPOOL_DIR",
     ];
     for blank in ["", "  "] {
         let variables: Vec<_> = names.iter().map(|name| (*name, blank)).collect();
@@ -105,6 +132,14 @@ fn faults_name_their_variable() {
         ("TIELINE_CONTAINER", "docker"),
         ("TIELINE_MAX_MESSAGE_SIZE", "1k"),
         ("TIELINE_SLOW_READER_TIMEOUT", "0"),
+        ("TIELINE_SHAPE_MAX_DEPTH", "65"),
+        ("TIELINE_SHAPE_MAX_TABLES", "0"),
+        ("TIELINE_SHAPE_MAX_WHERE", "65M"),
+        ("TIELINE_SHAPE_MAX_ROWS", "0"),
+        ("TIELINE_SNAPSHOT_CONNECTIONS", "none"),
+        ("TIELINE_SNAPSHOT_TIMEOUT", "0"),
+        ("TIELINE_SPOOL_DIR", "/nowhere/to/be/found"),
+        ("TIELINE_SHAPE_CACHE", "1K"),
     ] {
         let text = fault(&[(name, value)]);
         assert!(text.starts_with(&format!("{name} has invalid value: {value:?}")), "{text}");
