@@ -66,7 +66,8 @@ impl Watchers {
         seat
     }
 
-    /// Replaces what a connection watches. Only the connection itself calls this, and [`Watchers::remove`].
+    /// Replaces what a connection watches, and wakes it if that is more than before. Only the connection itself calls this, and
+    /// [`Watchers::remove`].
     pub fn watch(&self, seat: &Arc<Seat>, interests: &Arc<[Interest]>) {
         let before = {
             let mut index = self.0.lock();
@@ -88,6 +89,8 @@ impl Watchers {
         }
         let index = self.0.lock();
         seat.begin_anew(index.noted);
+        // What came while the interests were filed may have rung for nobody.
+        seat.mailbox.wake();
     }
 
     /// Wakes a connection once the stream has reached a position.

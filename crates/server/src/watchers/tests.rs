@@ -52,8 +52,10 @@ impl Fixture {
         Fixture { seats: seats.collect(), bells, watchers }
     }
 
-    fn watch(&self, connection: usize, interests: &[Interest]) {
+    /// Whether that woke the connection.
+    async fn watch(&self, connection: usize, interests: &[Interest]) -> bool {
         self.watchers.watch(&self.seats[connection], &Arc::from(interests));
+        is_rung(&self.bells[connection]).await
     }
 
     /// Who is woken.
@@ -76,8 +78,8 @@ impl Fixture {
 #[tokio::test]
 async fn only_those_concerned_are_woken() {
     let all = Fixture::new(3);
-    all.watch(0, &[all_of(7)]);
-    all.watch(1, &[owned_by(7, "ann"), owned_by(8, "ann")]);
+    all.watch(0, &[all_of(7)]).await;
+    all.watch(1, &[owned_by(7, "ann"), owned_by(8, "ann")]).await;
     assert_eq!(all.woken(&delivery(1, &[(7, "bob")], Origin::Postgres)).await, [0]);
     assert_eq!(all.woken(&delivery(2, &[(7, "ann")], Origin::Postgres)).await, [0, 1]);
     assert_eq!(all.woken(&delivery(3, &[(8, "bob"), (9, "ann")], Origin::Postgres)).await, []);
@@ -89,14 +91,14 @@ async fn only_those_concerned_are_woken() {
 #[tokio::test]
 async fn interests_are_replaced() {
     let all = Fixture::new(2);
-    all.watch(0, &[all_of(7), all_of(8)]);
-    all.watch(1, &[all_of(8)]);
+    all.watch(0, &[all_of(7), all_of(8)]).await;
+    all.watch(1, &[all_of(8)]).await;
     assert_eq!(all.watchers.0.lock().groups.count(), 2, "the same interest is filed once");
     assert_eq!(all.woken(&delivery(1, &[(7, "")], Origin::Postgres)).await, [0]);
-    all.watch(0, &[all_of(8)]);
+    assert!(!all.watch(0, &[all_of(8)]).await);
     assert_eq!(all.woken(&delivery(2, &[(7, "")], Origin::Postgres)).await, []);
     assert_eq!(all.seats[0].concerning(Lsn(0), Lsn(9)), Some(vec![Lsn(1)]), "less to watch leaves the notes");
-    all.watch(0, &[all_of(8), all_of(9)]);
+    assert!(all.watch(0, &[all_of(8), all_of(9)]).await, "what came meanwhile rang for nobody");
     assert_eq!(all.seats[0].concerning(Lsn(1), Lsn(9)), None, "nobody looked for 9 until now");
     assert_eq!(all.seats[0].concerning(Lsn(2), Lsn(9)), Some(vec![]));
     assert_eq!(all.woken(&delivery(3, &[(9, ""), (8, "")], Origin::Postgres)).await, [0, 1]);
@@ -125,10 +127,10 @@ async fn positions_are_waited_for() {
 #[tokio::test]
 async fn nothing_is_left_of_a_connection_that_has_ended() {
     let all = Fixture::new(2);
-    all.watch(0, &[all_of(7), owned_by(8, "ann")]);
+    all.watch(0, &[all_of(7), owned_by(8, "ann")]).await;
     all.watchers.at(Lsn(9), ConnectionId(0), &all.bells[0]);
     all.watchers.remove(&all.seats[0]);
-    all.watch(0, &[all_of(7)]);
+    all.watch(0, &[all_of(7)]).await;
     let own = Origin::Client(ClientId::new("0").unwrap());
     assert_eq!(all.woken(&delivery(1, &[(7, ""), (8, "ann")], own)).await, []);
     let index = all.watchers.0.lock();
