@@ -25,7 +25,8 @@ pub struct Plan {
 /// Rows of one table.
 #[derive(Clone, Debug)]
 pub struct Layer {
-    /// The table, as it was when the plan was made. Plans compare it by its id.
+    /// The table, as it was when the plan was made: rows are read and encoded by this definition, so plans under different
+    /// definitions of a table are different plans.
     pub table: Arc<Table>,
     /// What the rows have to pass: the where-clause, and the owner.
     pub filter: Filter,
@@ -57,10 +58,9 @@ pub enum Direction {
     ManyToOne,
 }
 
-/// By the id of the table.
 impl PartialEq for Layer {
     fn eq(&self, other: &Layer) -> bool {
-        self.table.id == other.table.id
+        (Arc::ptr_eq(&self.table, &other.table) || self.table == other.table)
             && self.filter == other.filter
             && self.links == other.links
             && self.is_closure == other.is_closure
@@ -69,6 +69,7 @@ impl PartialEq for Layer {
 
 impl Eq for Layer {}
 
+/// By the id of the table, which is enough to tell most plans apart.
 impl std::hash::Hash for Layer {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
         self.table.id.hash(state);
