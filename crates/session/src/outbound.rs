@@ -105,20 +105,18 @@ impl Outbound {
     pub(crate) fn begin(beginning: Beginning, user: &UserId, cx: &mut Context<'_>) -> Box<Outbound> {
         let schema = cx.world.schema();
         let at = beginning.position;
-        let mut subscriptions =
-            Subscriptions::new(beginning.subscriptions, user, schema.clone(), at, cx.world);
         // The transaction at the client's position is looked at once more if data may have been due after it.
         let before = Lsn(at.0.saturating_sub(1));
         let may_repeat = at == beginning.told
-            && subscriptions.have_one_to_many()
+            && beginning.subscriptions.iter().any(Subscription::has_one_to_many)
             && before >= cx.world.history_start()
             && before < at;
-        let repeat = may_repeat.then(|| Repeat { at, observed: beginning.observed });
-        if repeat.is_some() {
-            subscriptions.follow_again(before, cx.world);
-        }
+        let cursor = if may_repeat { before } else { at };
+        let repeat = may_repeat.then_some(Repeat { at, observed: beginning.observed });
+        let subscriptions =
+            Subscriptions::new(beginning.subscriptions, user, schema.clone(), cursor, cx.world);
         let mut outbound = Box::new(Outbound {
-            cursor: if repeat.is_some() { before } else { at },
+            cursor,
             schema: None,
             announced: None,
             newest_xid: Xid(0),
@@ -225,7 +223,9 @@ impl Outbound {
         if self.is_held() || self.stops_before(delivery, cx) {
             return Ok(false);
         }
-        self.subscriptions.adopt(&delivery.schema, self.cursor, cx.world);
+        if self.subscriptions.adopt(&delivery.schema, self.cursor, cx.world) {
+            cx.out.push(Output::Watch(self.subscriptions.set().interests()));
+        }
         let own = transaction.origin.client() == Some(client);
         let migration = delivery.migration.as_ref().filter(|migration| !self.knows(migration));
         if own || migration.is_some() || self.subscriptions.are_touched_by(delivery) {

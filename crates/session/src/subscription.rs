@@ -66,6 +66,11 @@ impl Subscription {
         Subscription { state: State::Leaving, ..self }
     }
 
+    /// Whether transactions may have additional data for it.
+    pub(crate) fn has_one_to_many(&self) -> bool {
+        self.plans().any(|plan| plan.has_one_to_many())
+    }
+
     fn counts(&self) -> bool {
         self.state != State::Pending
     }
@@ -113,15 +118,11 @@ impl Subscriptions {
         &self.set
     }
 
-    /// Whether some shape that counts may bring additional data.
-    pub(crate) fn have_one_to_many(&self) -> bool {
-        self.set.plans().iter().any(|plan| plan.has_one_to_many())
-    }
-
-    /// Resolves the shapes with another schema. What that can't serve stays as it was.
-    pub(crate) fn adopt(&mut self, schema: &Arc<Schema>, at: Lsn, world: &dyn World) {
+    /// Resolves the shapes with the schema that holds after `at`, if it is another one; whether it is. What it can't serve stays
+    /// as it was.
+    pub(crate) fn adopt(&mut self, schema: &Arc<Schema>, at: Lsn, world: &dyn World) -> bool {
         if Arc::ptr_eq(&self.schema, schema) {
-            return;
+            return false;
         }
         self.schema = schema.clone();
         for subscription in &mut self.all {
@@ -129,8 +130,10 @@ impl Subscriptions {
                 subscription.shapes = shapes;
             }
         }
+        self.trackers.retain(&self.plans());
         self.follow(at, world);
         self.recount();
+        true
     }
 
     /// Whether a transaction may hold anything for the client.

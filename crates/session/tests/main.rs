@@ -10,6 +10,7 @@ mod harness;
 mod naive;
 mod properties;
 mod resuming;
+mod shapes;
 mod simulator;
 mod streaming;
 mod subscribing;
