@@ -42,6 +42,9 @@ struct Window<T> {
     start: Lsn,
 }
 
+/// How many entries [`Journal::search`] looks at before it lets the writer in.
+const LOOK: usize = 4096;
+
 /// How many of the newest entries [`Journal::recently_passed`] looks at: a commit reaches the stream at most some
 /// milliseconds before it is visible to queries.
 const RECENT: usize = 4096;
@@ -128,6 +131,42 @@ impl<T: Entry> Journal<T> {
             window.entries.get(at).cloned()
         };
         positions.iter().map(find).collect::<Option<_>>().ok_or(Trimmed)
+    }
+
+    /// The entries after `lsn` and up to `until` that are `wanted`, oldest first, at most `max`; and the position up to which there
+    /// are no others than those. It is at most `until`, and short of it if there is more to look through: call again from there.
+    ///
+    /// # Errors
+    /// [`Trimmed`] if the window begins after `lsn`.
+    pub fn search(
+        &self,
+        lsn: Lsn,
+        until: Lsn,
+        max: usize,
+        mut wanted: impl FnMut(&T) -> bool,
+    ) -> Result<(Vec<Arc<T>>, Lsn), Trimmed> {
+        // As in `read_after`.
+        let position = self.position();
+        let window = self.window.read();
+        if lsn < window.start {
+            return Err(Trimmed);
+        }
+        let from = window.entries.partition_point(|entry| entry.lsn() <= lsn);
+        let mut found = Vec::new();
+        let mut last = lsn;
+        for (looked, entry) in window.entries.range(from..).enumerate() {
+            if entry.lsn() > until {
+                return Ok((found, until.max(lsn)));
+            }
+            if looked == LOOK || found.len() == max {
+                return Ok((found, last));
+            }
+            last = entry.lsn();
+            if wanted(entry) {
+                found.push(entry.clone());
+            }
+        }
+        Ok((found, position.min(until).max(last)))
     }
 
     /// The position of a transaction, if it is among the newest.
@@ -224,6 +263,31 @@ mod tests {
         assert_eq!(at(&[]), Ok(vec![]));
         assert_eq!(at(&[20, 50]), Err(Trimmed), "it was dropped");
         assert_eq!(at(&[35]), Err(Trimmed), "it never was");
+    }
+
+    #[test]
+    fn searches_what_is_wanted_and_says_how_far() {
+        let journal = Journal::new(Lsn(10), WIDE);
+        for lsn in [20, 30, 40, 50] {
+            journal.append(Arc::new(Item(lsn, 1)));
+        }
+        journal.advance(Lsn(60));
+        let search = |after, until, max| {
+            let found = journal.search(Lsn(after), Lsn(until), max, |item| item.0 != 30);
+            found.map(|(found, reached)| (found.iter().map(|e| e.0).collect::<Vec<_>>(), reached.0))
+        };
+        assert_eq!(search(10, 99, 9), Ok((vec![20, 40, 50], 60)));
+        assert_eq!(search(10, 55, 9), Ok((vec![20, 40, 50], 55)));
+        assert_eq!(search(10, 45, 9), Ok((vec![20, 40], 45)));
+        assert_eq!(search(10, 99, 1), Ok((vec![20], 20)));
+        assert_eq!(search(20, 99, 1), Ok((vec![40], 40)));
+        assert_eq!(search(50, 30, 1), Ok((vec![], 50)));
+        assert_eq!(search(9, 99, 1), Err(Trimmed));
+        for lsn in 0..10_000 {
+            journal.append(Arc::new(Item(61 + lsn, 1)));
+        }
+        let (found, reached) = journal.search(Lsn(60), Lsn(99_999), 9, |_| false).unwrap();
+        assert!(found.is_empty() && reached < Lsn(10_060) && reached > Lsn(60));
     }
 
     #[test]
