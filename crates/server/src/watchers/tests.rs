@@ -27,6 +27,8 @@ fn owned_by(table: u32, owner: &str) -> Interest {
     Interest { relation: RelationId(table), route }
 }
 
+const NOBODY: [usize; 0] = [];
+
 async fn is_rung(mailbox: &Mailbox) -> bool {
     tokio::select! {
         biased;
@@ -82,7 +84,7 @@ async fn only_those_concerned_are_woken() {
     all.watch(1, &[owned_by(7, "ann"), owned_by(8, "ann")]).await;
     assert_eq!(all.woken(&delivery(1, &[(7, "bob")], Origin::Postgres)).await, [0]);
     assert_eq!(all.woken(&delivery(2, &[(7, "ann")], Origin::Postgres)).await, [0, 1]);
-    assert_eq!(all.woken(&delivery(3, &[(8, "bob"), (9, "ann")], Origin::Postgres)).await, []);
+    assert_eq!(all.woken(&delivery(3, &[(8, "bob"), (9, "ann")], Origin::Postgres)).await, NOBODY);
     let own = Origin::Client(ClientId::new("2").unwrap());
     assert_eq!(all.woken(&delivery(4, &[(8, "ann"), (8, "ann")], own)).await, [1, 2]);
     assert_eq!(all.seats[1].concerning(Lsn(0), Lsn(9)), Some(vec![Lsn(2), Lsn(4)]));
@@ -96,7 +98,7 @@ async fn interests_are_replaced() {
     assert_eq!(all.watchers.0.lock().groups.count(), 2, "the same interest is filed once");
     assert_eq!(all.woken(&delivery(1, &[(7, "")], Origin::Postgres)).await, [0]);
     assert!(!all.watch(0, &[all_of(8)]).await);
-    assert_eq!(all.woken(&delivery(2, &[(7, "")], Origin::Postgres)).await, []);
+    assert_eq!(all.woken(&delivery(2, &[(7, "")], Origin::Postgres)).await, NOBODY);
     assert_eq!(all.seats[0].concerning(Lsn(0), Lsn(9)), Some(vec![Lsn(1)]), "less to watch leaves the notes");
     assert!(all.watch(0, &[all_of(8), all_of(9)]).await, "what came meanwhile rang for nobody");
     assert_eq!(all.seats[0].concerning(Lsn(1), Lsn(9)), None, "nobody looked for 9 until now");
@@ -119,7 +121,7 @@ async fn positions_are_waited_for() {
     let all = Fixture::new(1);
     all.watchers.at(Lsn(9), ConnectionId(0), &all.bells[0]);
     all.watchers.reached(Lsn(8));
-    assert_eq!(all.rung().await, []);
+    assert_eq!(all.rung().await, NOBODY);
     all.watchers.reached(Lsn(9));
     assert_eq!(all.rung().await, [0]);
 }
@@ -132,7 +134,7 @@ async fn nothing_is_left_of_a_connection_that_has_ended() {
     all.watchers.remove(&all.seats[0]);
     all.watch(0, &[all_of(7)]).await;
     let own = Origin::Client(ClientId::new("0").unwrap());
-    assert_eq!(all.woken(&delivery(1, &[(7, ""), (8, "ann")], own)).await, []);
+    assert_eq!(all.woken(&delivery(1, &[(7, ""), (8, "ann")], own)).await, NOBODY);
     let index = all.watchers.0.lock();
     assert!(index.groups.count() == 0 && index.positions.is_empty() && index.authors.len() == 1);
 }
