@@ -18,11 +18,12 @@ use session::SessionConfig;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::{Banner, ClientLimits, Config},
+    config::{Banner, ClientLimits, Config, ShapeConfig},
     connection::Hub,
     connector_error::{Failure, Recovery},
     database::Database,
     http::App,
+    instances::{self, Instances, SharedWorld},
     readiness::Phase,
     stream::Stream,
 };
@@ -43,6 +44,7 @@ pub struct Connector {
     session: SessionConfig,
     limits: ClientLimits,
     window: journal::Limits,
+    shapes: ShapeConfig,
 }
 
 /// What outlives a lost connection.
@@ -77,6 +79,7 @@ impl Connector {
             session,
             limits: config.clients,
             window: config.window,
+            shapes: config.shapes,
         }
     }
 
@@ -229,9 +232,13 @@ impl Connector {
         let history = std::mem::take(&mut following.history);
         let migrations = history.steps.iter().map(|step| step.migration.clone()).collect();
         let stream = Arc::new(Stream::new(started.position, self.window, history.schema(), migrations));
-        let database = Database::new(&self.config, &stream, following.stream.control());
+        let control = following.stream.control();
+        let kept = instances::Settings { kept: self.shapes.cache, ..instances::Settings::default() };
+        let instances = Instances::new(&self.config, stream.clone(), control.clone(), kept);
+        let world = Arc::new(SharedWorld::new(stream.clone(), instances));
+        let database = Arc::new(Database::new(&self.config, &self.shapes, &stream, control));
         let verifier = auth::Verifier::new(self.auth.clone());
-        let hub = Hub::new(self.session.clone(), verifier, stream, Arc::new(database), self.limits);
+        let hub = Hub::new(self.session.clone(), verifier, stream, world, database, self.limits);
         following.begun = Some(Begun { hub: hub.clone(), identity });
         self.app.hub.store(Some(hub.clone()));
         Ok(hub)

@@ -91,7 +91,7 @@ impl Driver {
         let id = hub.name_connection();
         let mailbox = Mailbox::new();
         let session =
-            Session::new(hub.session.clone(), hub.verifier.clone(), hub.stream.clone(), clock::now());
+            Session::new(hub.session.clone(), hub.verifier.clone(), hub.world.clone(), clock::now());
         let actions = Actions::new(hub.clone(), id, mailbox.clone());
         Driver {
             hub,

@@ -9,7 +9,7 @@ use std::{
     time::Instant,
 };
 
-use session::{RefusalKind, SessionConfig};
+use session::{RefusalKind, SessionConfig, World};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -29,6 +29,8 @@ pub struct Hub {
     pub verifier: Arc<auth::Verifier>,
     /// The transactions, and where they have come to.
     pub stream: Arc<Stream>,
+    /// The same as sessions see it, with the shapes that are followed along it.
+    pub world: Arc<dyn World>,
     /// Postgres.
     pub backend: Arc<dyn Backend>,
     /// Which client has which connection.
@@ -53,6 +55,7 @@ impl Hub {
         session: SessionConfig,
         verifier: auth::Verifier,
         stream: Arc<Stream>,
+        world: Arc<dyn World>,
         backend: Arc<dyn Backend>,
         limits: ClientLimits,
     ) -> Arc<Hub> {
@@ -60,6 +63,7 @@ impl Hub {
             session: Arc::new(session),
             verifier: Arc::new(verifier),
             stream,
+            world,
             backend,
             registry: Arc::default(),
             gate: Gate::new(limits.unauthenticated),
