@@ -2,6 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod closure;
+mod filters;
+mod plans;
 mod requests;
-mod sets;
+mod routes;
+mod routing;
 mod support;
