@@ -10,7 +10,7 @@ use shapes::{Plan, RelationDef, SelectDef, Values};
 
 use crate::support::{over, refer, refer_to_itself, schema, select, shape, table};
 
-const TABLES: u32 = 4;
+const TABLES: u32 = 3;
 const USER: &str = "1";
 
 /// All rows of each table.
@@ -20,7 +20,7 @@ type Rows = BTreeSet<(RelationId, usize)>;
 
 /// (from, to, form): foreign keys of one or two columns, to the primary key or others, also the same twice.
 fn schemas() -> impl Strategy<Value = Schema> {
-    let keys = vec((1..=TABLES, 1..=TABLES, 0..5usize), 0..8);
+    let keys = vec((1..=TABLES, 1..=TABLES, 0..5usize), 0..9);
     (keys, vec(any::<bool>(), TABLES as usize)).prop_map(|(keys, owned)| {
         let mut tables: Vec<Table> = (1..=TABLES)
             .zip(owned)
@@ -49,12 +49,20 @@ fn schemas() -> impl Strategy<Value = Schema> {
     })
 }
 
+/// What is referred to, `id` and `a`, is unique.
 fn rows() -> impl Strategy<Value = Data> {
     let value =
-        || prop_oneof![3 => prop::sample::select(vec!["1", "2", "3"]).prop_map(Some), 1 => Just(None)];
+        || prop_oneof![5 => prop::sample::select(vec!["1", "2", "3", "4"]).prop_map(Some), 1 => Just(None)];
+    let unique = |column: usize, rows: Vec<Row>| -> Vec<Row> {
+        let mut seen = BTreeSet::new();
+        let is_new = |row: &Row| row.get(column).is_none_or(|value| seen.insert(value.to_vec()));
+        rows.into_iter().filter(is_new).collect()
+    };
     let row = vec(value(), 4).prop_map(|values| crate::support::row(&values));
-    vec(vec(row, 0..6), TABLES as usize)
-        .prop_map(|tables| tables.into_iter().zip(1..).map(|(rows, id)| (RelationId(id), rows)).collect())
+    vec(vec(row, 0..9), TABLES as usize).prop_map(move |tables| {
+        let tables = tables.into_iter().map(|rows| unique(1, unique(0, rows)));
+        (1..).map(RelationId).zip(tables).collect()
+    })
 }
 
 /// A request that can be made of the schema: each choice takes the next number.
