@@ -11,7 +11,7 @@ use protocol::{
 };
 use testkit::{
     Satellite,
-    satellite::{Incoming, Op as RowOp, unsigned_token},
+    satellite::{Incoming, Op as RowOp, Select, unsigned_token},
 };
 
 use super::{report::Report, rig::Rig};
@@ -48,6 +48,32 @@ pub(super) const SUBSCRIPTION: &str = "11111111-1111-4111-8111-111111111111";
 pub(super) async fn subscribe(client: &mut Satellite, table: &str) -> Result<()> {
     client.subscribe(SUBSCRIPTION, &[table]).await?;
     client.data_of(SUBSCRIPTION).await.map(drop)
+}
+
+/// Subscribes to shapes, the i-th request named `i`; their data is to be waited for.
+pub(super) async fn request(client: &mut Satellite, subscription: &str, shapes: Vec<Select>) -> Result<()> {
+    let requests = shapes.into_iter().enumerate().map(|(number, shape)| shape.request(number.to_string()));
+    match client.request_shapes(subscription, requests.collect()).await?.err {
+        Some(err) => bail!("subscribe was refused: {} {:?}", err.message, err.shape_request_error),
+        None => Ok(()),
+    }
+}
+
+/// Waits for the data of the only subscription under way, and counts its rows.
+///
+/// Counting is cheap, and decoding is not what is measured.
+pub(super) async fn count_data(client: &mut Satellite) -> Result<usize> {
+    let (mut rows, mut begun) = (0, false);
+    loop {
+        match client.socket().receive().await? {
+            Incoming::Message(Message::SubsDataBegin(_)) => begun = true,
+            Incoming::Message(Message::OpLog(log)) if begun => rows += log.count(),
+            Incoming::Message(Message::SubsDataEnd(_)) => return Ok(rows),
+            Incoming::Message(Message::SubsDataError(error)) => bail!("the service said {error:?}"),
+            Incoming::Message(_) => {}
+            Incoming::Closed(closed) => bail!("the service closed: {closed:?}"),
+        }
+    }
 }
 
 /// Waits until everything committed so far has reached a client, by a row of its own that comes back.

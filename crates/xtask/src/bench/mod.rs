@@ -8,6 +8,8 @@ mod latency;
 mod memory;
 mod report;
 mod rig;
+mod routing;
+mod shapes;
 mod stream;
 mod writes;
 
@@ -22,7 +24,7 @@ use rig::Rig;
 /// Which measurements to make, by their names; all if there are none.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Bench {
-    /// Only these: start, stream, initial, writes, fan-out, memory, latency, connects.
+    /// Only these: start, memory, shapes, latency, connects, stream, writes, fan-out, routing, initial, rush.
     only: Vec<String>,
     /// Print the table without adding it to BENCHMARKS.md.
     #[arg(long)]
@@ -44,6 +46,9 @@ pub(crate) async fn run(bench: Bench) -> Result<()> {
     if wanted("memory") {
         memory::measure(&rig, &mut report).await?;
     }
+    if wanted("shapes") {
+        shapes::measure(&rig, &mut report).await?;
+    }
     if wanted("latency") {
         latency::measure(&rig, &mut report).await?;
     }
@@ -59,8 +64,14 @@ pub(crate) async fn run(bench: Bench) -> Result<()> {
     if wanted("fan-out") {
         fan_out::measure(&rig, &mut report).await?;
     }
+    if wanted("routing") {
+        routing::measure(&rig, &mut report).await?;
+    }
     if wanted("initial") {
         initial::measure(&rig, &mut report).await?;
+    }
+    if wanted("rush") {
+        initial::rush(&mut rig, &mut report).await?;
     }
     rig.stop_service()?;
     if !bench.dry {

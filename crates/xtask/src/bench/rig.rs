@@ -122,6 +122,18 @@ impl Rig {
         Ok(Memory { resident: resident.context("VmRSS")?, peak: peak.context("VmHWM")? })
     }
 
+    /// Processor time that the service has used so far.
+    pub(crate) fn processor_time(&self) -> Result<Duration> {
+        let mut nanoseconds = 0;
+        for thread in fs::read_dir(format!("/proc/{}/task", self.service_pid()?))? {
+            // A thread may end meanwhile.
+            let Ok(text) = fs::read_to_string(thread?.path().join("schedstat")) else { continue };
+            nanoseconds += text.split(' ').next().and_then(|time| time.parse::<u64>().ok()).unwrap_or(0);
+        }
+        ensure!(nanoseconds > 0, "the system does not tell processor times");
+        Ok(Duration::from_nanos(nanoseconds))
+    }
+
     /// Starts the peak anew from what is resident now.
     pub(crate) fn forget_peak(&self) -> Result<()> {
         Ok(fs::write(format!("/proc/{}/clear_refs", self.service_pid()?), "5")?)
