@@ -4,7 +4,7 @@ use std::{future::Future, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 use change::{ClientId, ClientLsn, ClientTransaction, Lsn, Snapshot, UserId};
-use session::{ClientUpdate, Read, StoredClient, Unavailable, WriteOutcome};
+use session::{ClientUpdate, ReadRequest, SnapshotFailure, StoredClient, Unavailable, WriteOutcome};
 use tokio::sync::{mpsc, oneshot};
 
 /// An answer that takes a while.
@@ -36,8 +36,9 @@ pub trait Backend: Send + Sync + 'static {
     fn write(&self, transaction: Arc<ClientTransaction>) -> Pending<Result<WriteOutcome, Unavailable>>;
     /// Makes sure that the stream will soon be known to have reached a position.
     fn reach(&self, position: Lsn);
-    /// Takes a snapshot for these reads, and holds it. It ends when the answer is dropped.
-    fn snapshot(&self, reads: Vec<Read>) -> OpenSnapshot;
+    /// Takes a snapshot to read this in, or shares one with others who ask for the same, and holds it. It ends when the answer is
+    /// dropped.
+    fn snapshot(&self, request: Arc<ReadRequest>) -> OpenSnapshot;
 }
 
 /// A snapshot on its way: opened by a task of its own, read once it is told to, given up when this is dropped.
@@ -45,7 +46,8 @@ pub trait Backend: Send + Sync + 'static {
 pub struct OpenSnapshot {
     /// Sending begins the reads.
     pub begin: Option<oneshot::Sender<()>>,
-    /// In order: [`SnapshotPart::Opened`], frames, [`SnapshotPart::Done`]. Closed early if it can't be had.
+    /// In order: [`SnapshotPart::Opened`], frames, [`SnapshotPart::Done`]; [`SnapshotPart::Failed`] at any time, after which
+    /// nothing follows.
     pub parts: mpsc::Receiver<SnapshotPart>,
 }
 
@@ -68,4 +70,6 @@ pub enum SnapshotPart {
     },
     /// All reads are complete.
     Done,
+    /// It can't be had, or not to its end.
+    Failed(SnapshotFailure),
 }

@@ -8,15 +8,17 @@ use postgres::{
     clients::{ClientStore, StoreError},
     connection::{ConnectConfig, Purpose, connect},
     replication::Control,
-    snapshot::{SnapshotPool, SnapshotSettings},
+    snapshot::SnapshotPool,
     writer::WriterPool,
 };
-use session::{ClientUpdate, Read, StoredClient, Unavailable, WriteOutcome};
+use session::{ClientUpdate, ReadRequest, StoredClient, Unavailable, WriteOutcome};
 use tokio_postgres::Client;
 
 use crate::{
     backend::{Backend, Binding, OpenSnapshot, Pending},
-    initial, records,
+    config::ShapeConfig,
+    initial::Initial,
+    records,
     stream::Stream,
 };
 
@@ -26,13 +28,20 @@ pub struct Database {
     writer: Arc<WriterPool>,
     positions: Arc<Positions>,
     clients: ClientStore,
-    snapshots: SnapshotPool,
+    initial: Initial,
 }
 
 impl Database {
     /// Connects to nothing until it is asked for something.
     #[must_use]
-    pub fn new(config: &ConnectConfig, stream: &Arc<Stream>, control: Control) -> Database {
+    pub fn new(
+        config: &ConnectConfig,
+        shapes: &ShapeConfig,
+        stream: &Arc<Stream>,
+        control: Control,
+    ) -> Database {
+        let snapshots = SnapshotPool::new(config.clone(), shapes.snapshots);
+        let initial = Initial::new(snapshots, stream.clone(), control.clone(), shapes.initial.clone());
         let schema = {
             let stream = stream.clone();
             move || stream.schema()
@@ -42,7 +51,7 @@ impl Database {
             writer: Arc::new(WriterPool::new(config.clone(), schema, WriterPool::DEFAULT_SIZE)),
             positions: Arc::new(Positions { config: config.clone(), client: ArcSwapOption::empty() }),
             clients: ClientStore::new(config.clone()),
-            snapshots: SnapshotPool::new(config.clone(), SnapshotSettings::default()),
+            initial,
         }
     }
 }
@@ -140,7 +149,7 @@ impl Backend for Database {
         self.control.reach(position);
     }
 
-    fn snapshot(&self, reads: Vec<Read>) -> OpenSnapshot {
-        initial::open(self.snapshots.clone(), reads)
+    fn snapshot(&self, request: Arc<ReadRequest>) -> OpenSnapshot {
+        self.initial.open(request)
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use change::{Lsn, Snapshot};
-use session::{Input, Read, SnapshotId};
+use session::{Input, ReadRequest, SnapshotFailure, SnapshotId};
 
 use super::{Hub, Letter, Mailbox};
 use crate::backend::{OpenSnapshot, SnapshotPart};
@@ -14,16 +14,23 @@ pub(super) struct Snapshots(Vec<(SnapshotId, Option<OpenSnapshot>)>);
 
 impl Snapshots {
     /// Takes one.
-    pub(super) fn open(&mut self, id: SnapshotId, reads: Vec<Read>, hub: &Arc<Hub>, mailbox: &Arc<Mailbox>) {
+    pub(super) fn open(
+        &mut self,
+        id: SnapshotId,
+        request: Arc<ReadRequest>,
+        hub: &Arc<Hub>,
+        mailbox: &Arc<Mailbox>,
+    ) {
         self.0.push((id, None));
-        let mut open = hub.backend.snapshot(reads);
+        let mut open = hub.backend.snapshot(request);
         let mailbox = mailbox.clone();
         hub.tasks.spawn(async move {
             match open.parts.recv().await {
                 Some(SnapshotPart::Opened { snapshot, lsn }) => {
                     mailbox.leave(Letter::Opened { id, open, snapshot, lsn });
                 }
-                _ => mailbox.post(Input::SnapshotFailed { id }),
+                Some(SnapshotPart::Failed(why)) => mailbox.post(Input::SnapshotFailed { id, why }),
+                _ => mailbox.post(Input::SnapshotFailed { id, why: SnapshotFailure::Unavailable }),
             }
         });
     }
@@ -89,9 +96,13 @@ impl Snapshots {
                 self.drop(id);
                 Some(Input::SnapshotDone { id })
             }
+            Some(SnapshotPart::Failed(why)) => {
+                self.drop(id);
+                Some(Input::SnapshotFailed { id, why })
+            }
             None => {
                 self.drop(id);
-                Some(Input::SnapshotFailed { id })
+                Some(Input::SnapshotFailed { id, why: SnapshotFailure::Unavailable })
             }
         }
     }

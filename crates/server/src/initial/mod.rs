@@ -1,165 +1,158 @@
-//! Initial data on its way from Postgres to a connection: rows of a snapshot, encoded to whole messages as they arrive, handed
-//! on through a short queue. Whatever the size of a table, a few frames of it are in memory.
+//! Initial data on its way from Postgres to connections: the rows of shapes in one snapshot, encoded to whole messages as they
+//! arrive (spec 06 §5.5, §14.7).
+//!
+//! Clients that ask for the same at the same time share one snapshot and one read of it. Whatever the size of a table and however
+//! many ask, a bounded part of it is in memory.
 
-use std::time::Duration;
+mod budget;
+mod encode;
+mod job;
+mod read;
+mod size;
+mod spool;
+mod tape;
 
-use bytes::Bytes;
-use change::Tags;
-use postgres::snapshot::{self, ReadQuery, SnapshotError, SnapshotPool, Wanted};
-use protocol::{EncodeError, GoneEncoder, InsertEncoder};
-use session::{Read, ReadKind};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use change::{Lsn, Snapshot};
+use parking_lot::Mutex;
+use postgres::{replication::Control, snapshot::SnapshotPool};
+use session::ReadRequest;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::backend::{OpenSnapshot, SnapshotPart};
+use self::{
+    budget::Budget,
+    tape::{Played, Player, Recorder, Tape},
+};
+use crate::{
+    backend::{OpenSnapshot, SnapshotPart},
+    config::InitialLimits,
+    stream::Stream,
+};
 
-/// Messages that wait for a client to take them.
-const QUEUE: usize = 8;
+/// Messages that wait for one connection to take them.
+const QUEUE: usize = 4;
 
-/// Rows taken apart and encoded before anybody else gets a turn.
-const BATCH: usize = 1000;
+/// Bytes of what is read, or has been read a moment ago, that are held for others who may want it.
+const MEMORY: usize = 64 << 20;
 
-/// How often a snapshot is tried to be taken, and the pause between.
-const TRIES: u32 = 3;
-const PAUSE: Duration = Duration::from_millis(100);
+/// How long what has been read is kept for others to ask for.
+const KEEP: Duration = Duration::from_secs(1);
 
-/// The rows can't be had.
-#[derive(Debug, thiserror::Error)]
-enum ReadError {
-    #[error(transparent)]
-    Snapshot(#[from] SnapshotError),
-    #[error(transparent)]
-    Encode(#[from] EncodeError),
-    /// The connection has ended or wants nothing more.
-    #[error("nobody wants the rows any more")]
-    Abandoned,
+/// What several clients ask for is not read anew more often than this. Whoever asks in between shares the next read.
+const PACE: Duration = Duration::from_millis(50);
+
+/// Reads initial data. One for all connections; cheap to clone.
+#[derive(Clone)]
+pub struct Initial(Arc<Inner>);
+
+struct Inner {
+    pool: SnapshotPool,
+    stream: Arc<Stream>,
+    control: Control,
+    limits: InitialLimits,
+    budget: Arc<Budget>,
+    flights: Mutex<HashMap<Arc<ReadRequest>, Flight>>,
 }
 
-/// Takes a snapshot and reads it once told to, by a task of its own that ends with the answer.
-pub fn open(pool: SnapshotPool, reads: Vec<Read>) -> OpenSnapshot {
-    let (sender, parts) = mpsc::channel(QUEUE);
-    let (begin, begun) = oneshot::channel();
-    tokio::spawn(async move {
-        match run(&pool, &reads, &sender, begun).await {
-            Ok(()) | Err(ReadError::Abandoned) => {}
-            Err(error) => {
-                let tables: Vec<&str> = reads.iter().map(|read| read.table.name.as_str()).collect();
-                tracing::warn!(?tables, "initial data can't be read: {error}");
-            }
+/// A read that others may join.
+struct Flight {
+    tape: Arc<Tape>,
+    begun: Instant,
+}
+
+impl Initial {
+    /// Reads by connections of `pool`. `control` is that of the replication stream that `stream` is fed from.
+    #[must_use]
+    pub fn new(pool: SnapshotPool, stream: Arc<Stream>, control: Control, limits: InitialLimits) -> Initial {
+        let (budget, flights) = (Budget::new(MEMORY), Mutex::default());
+        Initial(Arc::new(Inner { pool, stream, control, limits, budget, flights }))
+    }
+
+    /// Takes a snapshot for a request, or joins those who have one for the same that is still good, and reads it once told to.
+    pub fn open(&self, request: Arc<ReadRequest>) -> OpenSnapshot {
+        let (sender, parts) = mpsc::channel(QUEUE);
+        let (begin, begun) = oneshot::channel();
+        tokio::spawn(hand_on(self.player(request), begun, sender));
+        OpenSnapshot { begin: Some(begin), parts }
+    }
+
+    fn player(&self, request: Arc<ReadRequest>) -> Player {
+        let mut flights = self.0.flights.lock();
+        let earlier = flights.get(&request);
+        let is_current = |snapshot: &Snapshot, lsn| self.0.is_current(snapshot, lsn);
+        if let Some(player) = earlier.and_then(|flight| flight.tape.join(is_current)) {
+            return player;
         }
-    });
-    OpenSnapshot { begin: Some(begin), parts }
-}
-
-async fn run(
-    pool: &SnapshotPool,
-    reads: &[Read],
-    sender: &mpsc::Sender<SnapshotPart>,
-    begun: oneshot::Receiver<()>,
-) -> Result<(), ReadError> {
-    let mut open = tokio::select! {
-        open = take(pool) => open?,
-        () = sender.closed() => return Err(ReadError::Abandoned),
-    };
-    send(sender, SnapshotPart::Opened { snapshot: open.snapshot.clone(), lsn: open.lsn }).await?;
-    if begun.await.is_err() {
-        open.finish().await;
-        return Err(ReadError::Abandoned);
-    }
-    for (index, read) in reads.iter().enumerate() {
-        read_table(&mut open, index, read, sender).await?;
-    }
-    send(sender, SnapshotPart::Done).await?;
-    open.finish().await;
-    Ok(())
-}
-
-async fn take(pool: &SnapshotPool) -> Result<snapshot::OpenSnapshot, SnapshotError> {
-    let mut tries = 1;
-    loop {
-        match pool.open().await {
-            Err(error) if tries < TRIES && !matches!(error, SnapshotError::TooLate) => {
-                tracing::debug!(%error, "a snapshot can't be taken; once more");
-                tries += 1;
-                tokio::time::sleep(PAUSE).await;
-            }
-            outcome => return outcome,
-        }
-    }
-}
-
-async fn read_table(
-    open: &mut snapshot::OpenSnapshot,
-    index: usize,
-    read: &Read,
-    sender: &mpsc::Sender<SnapshotPart>,
-) -> Result<(), ReadError> {
-    let mut encoder = Encoder::new(read);
-    let wanted = match read.kind {
-        ReadKind::Rows => Wanted::Rows,
-        ReadKind::Keys => Wanted::Keys,
-    };
-    let owner = read.owner.as_ref().map(change::UserId::as_str);
-    let mut rows = open.read(ReadQuery { table: &read.table, wanted, owner }).await?;
-    let mut frames = Vec::new();
-    loop {
-        let mut failure = None;
-        let received = rows.next_rows(BATCH, |values, tags| match encoder.push(values, tags) {
-            Ok(frame) => frames.extend(frame),
-            Err(error) => failure = failure.take().or(Some(error)),
-        });
-        let count = tokio::select! {
-            biased;
-            count = received => count?,
-            () = sender.closed() => return Err(ReadError::Abandoned),
+        let delay = match earlier.filter(|flight| flight.tape.was_shared()) {
+            Some(flight) => PACE.saturating_sub(flight.begun.elapsed()),
+            None => Duration::ZERO,
         };
-        if let Some(error) = failure {
-            return Err(error.into());
-        }
-        if count == 0 {
-            frames.extend(encoder.finish());
-        }
-        for frame in frames.drain(..) {
-            send(sender, SnapshotPart::Frame { read: index, frame }).await?;
-        }
-        if count == 0 {
-            return Ok(());
-        }
+        let (recorder, player) = Tape::new(&self.0.budget, self.0.limits.spool.clone());
+        let flight = Flight { tape: recorder.tape().clone(), begun: Instant::now() + delay };
+        flights.insert(request.clone(), flight);
+        drop(flights);
+        tokio::spawn(self.clone().record(request, recorder, delay));
+        player
     }
-}
 
-async fn send(sender: &mpsc::Sender<SnapshotPart>, part: SnapshotPart) -> Result<(), ReadError> {
-    sender.send(part).await.map_err(|_| ReadError::Abandoned)
-}
-
-/// Rows or keys to messages.
-enum Encoder {
-    Rows(InsertEncoder),
-    Keys(GoneEncoder, Vec<usize>),
-}
-
-impl Encoder {
-    fn new(read: &Read) -> Encoder {
-        match read.kind {
-            ReadKind::Rows => Encoder::Rows(InsertEncoder::new(read.table.clone())),
-            ReadKind::Keys => {
-                Encoder::Keys(GoneEncoder::new(read.table.clone()), read.table.primary_key.clone())
+    /// Does what a flight is for, and stays for a while.
+    async fn record(self, request: Arc<ReadRequest>, recorder: Recorder, delay: Duration) {
+        tokio::time::sleep(delay).await;
+        let tape = recorder.tape().clone();
+        let outcome = tokio::select! {
+            biased;
+            outcome = job::run(&self.0, &request, &recorder) => outcome,
+            () = tape.abandoned() => Err(job::Failure::Abandoned),
+        };
+        match outcome {
+            Ok(()) => tokio::time::sleep(KEEP).await,
+            Err(failure) => {
+                job::report(&request, &failure);
+                recorder.fail(failure.why());
             }
         }
-    }
-
-    fn push(&mut self, values: &[Option<&[u8]>], tags: &Tags) -> Result<Option<Bytes>, EncodeError> {
-        match self {
-            Encoder::Rows(rows) => rows.push(values.iter().copied(), tags),
-            Encoder::Keys(keys, columns) => {
-                keys.push(columns.iter().filter_map(|column| values.get(*column).copied().flatten()))
-            }
+        let mut flights = self.0.flights.lock();
+        if flights.get(&request).is_some_and(|flight| Arc::ptr_eq(&flight.tape, &tape)) {
+            flights.remove(&request);
         }
     }
+}
 
-    fn finish(&mut self) -> Option<Bytes> {
-        match self {
-            Encoder::Rows(rows) => rows.finish(),
-            Encoder::Keys(keys, _) => keys.finish(),
+impl Inner {
+    /// Whether the stream has handed on nothing that the snapshot does not see. What lies after its position, it does not see.
+    fn is_current(&self, snapshot: &Snapshot, lsn: Lsn) -> bool {
+        self.stream.newest_transaction() <= lsn && !self.stream.passed_unseen(snapshot, lsn)
+    }
+}
+
+/// Hands what comes off a tape to a connection, as fast as that takes it.
+async fn hand_on(mut player: Player, begun: oneshot::Receiver<()>, sender: mpsc::Sender<SnapshotPart>) {
+    let mut begun = Some(begun);
+    loop {
+        let played = tokio::select! {
+            biased;
+            played = player.next() => played,
+            () = sender.closed() => return,
+        };
+        let (part, is_last) = match played {
+            Played::Opened(snapshot, lsn) => (SnapshotPart::Opened { snapshot, lsn }, false),
+            Played::Frame(frame) => (SnapshotPart::Frame { read: frame.read, frame: frame.message }, false),
+            Played::Done => (SnapshotPart::Done, true),
+            Played::Failed(why) => (SnapshotPart::Failed(why), true),
+        };
+        if sender.send(part).await.is_err() || is_last {
+            return;
+        }
+        if let Some(begun) = begun.take() {
+            if begun.await.is_err() {
+                return;
+            }
+            player.begin();
         }
     }
 }
