@@ -48,6 +48,11 @@ impl Key {
         })
     }
 
+    /// From the bytes that [`Key::write`] makes.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Key {
+        Key(bytes.into())
+    }
+
     /// The bytes that [`Key::write`] makes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {

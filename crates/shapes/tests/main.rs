@@ -4,6 +4,7 @@
 
 mod closure;
 mod filters;
+mod graph;
 mod plans;
 mod requests;
 mod routes;

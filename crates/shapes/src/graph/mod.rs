@@ -1,21 +1,51 @@
 //! Membership of a shape with joins, kept exactly, transaction by transaction (spec 06 §6, §14.6).
+//!
+//! Of each row in the shape the graph keeps its key and the values by which it is tied to others, as numbers ([`names`], [`rows`]),
+//! and for each join value the number of parents that have it ([`supports`]): a row stays in a layer as long as a value of it has
+//! a parent. A step over a transaction first takes out what the net changes leave without a parent ([`settle`](settle)), then
+//! lets in what has gained one ([`spread`](spread)), and asks for those rows it can't know. So each row that comes in is there to stay,
+//! and the order of changes does not matter.
 
-use std::sync::Arc;
+mod before;
+mod layout;
+mod names;
+mod pass;
+mod rows;
+mod settle;
+mod spread;
+mod supports;
+
+use std::{fmt, sync::Arc};
 
 use change::{RelationId, Transaction};
 
-use crate::{Key, Plan, Values};
+use crate::{Key, Plan};
+
+use layout::Layout;
+use names::Names;
+pub use pass::Pass;
+use rows::{Bits, Rows};
+use supports::Supports;
 
 /// Which rows are in the layers of a shape at one position of the stream: keys and edges, no images.
-#[derive(Debug)]
 pub struct Graph {
     plan: Arc<Plan>,
+    layout: Layout,
+    names: Names,
+    /// For each table of the layout. Between passes, only rows that are in the shape.
+    tables: Vec<Rows>,
+    /// For each port of the layout.
+    supports: Vec<Supports>,
+    /// For reuse.
+    scratch: Scratch,
 }
 
-/// A step of a graph: from nothing to the rows there are ([`Graph::fill`]), or over one transaction ([`Graph::apply`]). Rows that are
-/// neither known nor in the transaction have to be read; the step asks for them, and goes on when it has them.
-#[derive(Debug)]
-pub struct Pass {}
+/// Buffers for one row.
+#[derive(Default)]
+struct Scratch {
+    key: Vec<u8>,
+    passes: Bits,
+}
 
 /// A read that a pass needs. Its rows are wanted *as they are at the pass's position*, and only those that exist.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,9 +86,10 @@ pub enum Purpose {
 /// What a row that was handed in is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Taken {
-    /// It is in the shape now and was in none of its layers before it was handed in: its image is to be sent.
+    /// It is in the shape now, was in none of its layers before the pass, and the transaction did not change it: its image
+    /// is to be sent. Said once of each row.
     New,
-    /// It was in the shape already, perhaps by another layer.
+    /// It was in the shape already, perhaps by another layer, or the transaction itself has its image.
     Known,
     /// It is not in the layer.
     Out,
@@ -92,7 +123,10 @@ impl Graph {
     /// Nothing is in it.
     #[must_use]
     pub fn new(plan: Arc<Plan>) -> Graph {
-        Graph { plan }
+        let layout = Layout::of(&plan);
+        let tables = layout.tables.iter().map(Rows::new).collect();
+        let supports = layout.ports.iter().map(|_| Supports::default()).collect();
+        Graph { plan, layout, names: Names::default(), tables, supports, scratch: Scratch::default() }
     }
 
     /// The shape.
@@ -102,34 +136,42 @@ impl Graph {
     }
 
     /// Begins to fill an empty graph.
+    ///
+    /// A graph whose pass is not brought to its end, this or another, is of no use any more.
     #[must_use]
     pub fn fill(&mut self) -> Pass {
-        todo!()
+        Pass::filling(self)
     }
 
     /// Begins to apply a transaction. No other pass may be under way.
     #[must_use]
     pub fn apply(&mut self, transaction: &Transaction) -> Pass {
-        let _ = transaction;
-        todo!()
+        Pass::over(self, transaction)
     }
 
     /// Whether a row is in the shape.
     #[must_use]
     pub fn holds(&self, relation: RelationId, key: &Key) -> bool {
-        let _ = (relation, key);
-        todo!()
+        let slot = || {
+            let rows = &self.tables[self.layout.table(relation)?];
+            let slot = rows.find(self.names.find(key.as_bytes())?)?;
+            rows.is_in_any(slot).then_some(())
+        };
+        slot().is_some()
     }
 
     /// All rows in the shape, each once, in no order.
     pub fn members(&self) -> impl Iterator<Item = (RelationId, &Key)> {
-        std::iter::empty()
+        self.layout.tables.iter().zip(&self.tables).flat_map(|(table, rows)| {
+            let visible = rows.slots().filter(|slot| rows.is_in_any(*slot));
+            visible.map(|slot| (table.relation, self.names.key(rows.value(slot, 0))))
+        })
     }
 
-    /// Number of rows in the shape's layers.
+    /// Number of rows in the shape, each counted once.
     #[must_use]
     pub fn len(&self) -> usize {
-        todo!()
+        self.tables.iter().map(Rows::len).sum()
     }
 
     /// Whether nothing is in the shape.
@@ -138,30 +180,19 @@ impl Graph {
         self.len() == 0
     }
 
-    /// Roughly what it occupies in memory, in bytes.
+    /// Roughly what it occupies in memory, in bytes, without the plan.
     #[must_use]
     pub fn weight(&self) -> usize {
-        todo!()
+        size_of::<Graph>()
+            + self.names.weight()
+            + self.tables.iter().map(Rows::weight).sum::<usize>()
+            + self.supports.iter().map(Supports::weight).sum::<usize>()
     }
 }
 
-impl Pass {
-    /// The next read that is needed; `None` once there is nothing more to ask for.
-    pub fn next(&mut self, graph: &mut Graph) -> Option<Want> {
-        let _ = graph;
-        todo!()
-    }
-
-    /// A row that the read `want` returned.
-    pub fn take<V: Values + ?Sized>(&mut self, graph: &mut Graph, want: &Want, row: &V) -> Taken {
-        let _ = (graph, want, row);
-        todo!()
-    }
-
-    /// Ends the pass, after [`Pass::next`] has returned `None`: the graph is at the new position.
-    #[must_use]
-    pub fn finish(self, graph: &mut Graph) -> Delta {
-        let _ = graph;
-        todo!()
+/// Keys are the users' own and are not printed.
+impl fmt::Debug for Graph {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Graph({} rows in {} layers)", self.len(), self.layout.layers.len())
     }
 }

@@ -1,0 +1,6 @@
+//! Graphs against a model that computes membership anew each time.
+
+mod cases;
+mod driver;
+mod model;
+mod property;
