@@ -24,20 +24,24 @@ pub(crate) fn route(clause: Option<&Expr>, owner: Option<(usize, &str)>) -> Rout
     }
     let Some(ranges) = clause.map_or_else(|| Some(Ranges::new()), ranges) else { return Route::Never };
 
-    let points = points.into_iter().map(|(column, tied)| {
+    let mut found = Vec::with_capacity(points.len() + ranges.len());
+    for ((column, ty), (low, high)) in ranges {
+        if !points.contains_key(&column) {
+            let rank =
+                if low == Low::Infinite || high == High::Infinite { Rank::HalfLine } else { Rank::Range };
+            found.push((rank, Route::Range(column, ty, low.into(), high.into())));
+        }
+    }
+    for (column, tied) in points {
         let values: Vec<_> = tied.values.into_iter().collect();
-        let rank = match (owner, tied.is_coarse || values == [None]) {
-            (Some((owner, _)), _) if owner == column => Rank::Owner,
-            (_, false) => Rank::Values(values.len()),
-            (_, true) => Rank::CoarseValues(values.len()),
+        let rank = match owner {
+            Some((owner, _)) if owner == column => Rank::Owner,
+            _ if tied.is_coarse || values == [None] => Rank::CoarseValues(values.len()),
+            _ => Rank::Values(values.len()),
         };
-        (rank, Route::Equal(column, values))
-    });
-    let ranges = ranges.into_iter().map(|((column, ty), (low, high))| {
-        let rank = if low == Low::Infinite || high == High::Infinite { Rank::HalfLine } else { Rank::Range };
-        (rank, Route::Range(column, ty, low.into(), high.into()))
-    });
-    points.chain(ranges).min_by_key(|(rank, _)| *rank).map_or(Route::Any, |(_, route)| route)
+        found.push((rank, Route::Equal(column, values)));
+    }
+    found.into_iter().min_by_key(|(rank, _)| *rank).map_or(Route::Any, |(_, route)| route)
 }
 
 /// The most selective first, as far as can be told without looking at the data.
