@@ -72,6 +72,8 @@ fn equality_and_lists_of_values() {
     equal("this.a = 5", 1, &[Some("5")]);
     equal("5 = this.a", 1, &[Some("5")]);
     equal("this.b = 5", 2, &[Some("5")]);
+    equal("this.b = 9000000000", 2, &[Some("9000000000")]);
+    equal("this.a = 2.0", 1, &[Some("2")]);
     equal("this.t = 'x'", 4, &[Some("x")]);
     equal("this.v = 'x'", 5, &[Some("x")]);
     equal(
@@ -120,6 +122,7 @@ fn ranges() {
     range("this.d = '2024-01-01'", 6, &Type::Date, "[2024-01-01,2024-01-01]");
     range("this.d IN ('2024-03-01', '2024-01-01')", 6, &Type::Date, "[2024-01-01,2024-03-01]");
     range("this.f = 1.5", 3, &Type::Float8, "[1.5,1.5]");
+    range("this.a >= 10.00", 1, &Type::Numeric, "[10,)");
     range("this.a > 10.5", 1, &Type::Numeric, "(10.5,)");
     range("this.b < 3::int4", 2, &Type::Int8, "(,3)");
     range("this.t LIKE 'ab%'", 4, &Type::Text, "[ab,ac)");
@@ -180,6 +183,9 @@ fn clauses() -> impl Strategy<Value = String> {
         "this.a < 2",
         "this.a >= 1",
         "this.a <= 2.5",
+        "this.a >= 2.0",
+        "this.a <= 2.00",
+        "this.a IN (1.0, 2.5)",
         "this.a IN (1, 3)",
         "this.a IS NULL",
         "this.a IN (2, NULL)",

@@ -109,14 +109,30 @@ fn same(left: &Expr, right: &Expr) -> Option<Points> {
 /// Nothing is said about columns of types of which a value has several texts.
 fn tied(column: usize, ty: &Type, values: &[Option<&Value>]) -> Points {
     let is_coarse = matches!(ty, Type::Bool | Type::Enum(_));
-    let has_one_text = is_coarse
-        || matches!(ty, Type::Int2 | Type::Int4 | Type::Int8 | Type::Text | Type::Varchar | Type::Uuid);
-    if !has_one_text && values.iter().any(Option::is_some) {
+    if !is_coarse && !has_one_text(ty) && values.iter().any(Option::is_some) {
         return Points::new();
     }
-    let text = |value: &Value| Box::from(value.print(ty).into_bytes());
+    let text = |value: &Value| Box::from(normal(value, ty).print(ty).into_bytes());
     let values = values.iter().map(|value| value.map(text)).collect();
     Points::from([(column, Tied { values, is_coarse })])
+}
+
+/// Whether equal values are printed alike. As `numeric`, only columns of whole numbers are looked at.
+fn has_one_text(ty: &Type) -> bool {
+    use Type::{Int2, Int4, Int8, Numeric, Text, Uuid, Varchar};
+    matches!(ty, Int2 | Int4 | Int8 | Numeric | Text | Varchar | Uuid)
+}
+
+/// A number without zeros behind its decimal point, for those tell equal ones apart.
+fn normal(value: &Value, ty: &Type) -> Value {
+    if *ty == Type::Numeric {
+        let text = value.print(ty);
+        let short = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+        if let Ok(normal) = Value::parse(short, ty) {
+            return normal;
+        }
+    }
+    value.clone()
 }
 
 /// `None` if that is impossible.
@@ -169,12 +185,12 @@ fn range(expr: &Expr) -> Option<(usize, &Type, Low, High)> {
     match expr {
         Expr::In { needle, list, .. } => {
             let (column, ty) = operand(needle)?;
-            let (least, greatest) = (list.first()?.clone(), list.last()?.clone());
+            let (least, greatest) = (normal(list.first()?, ty), normal(list.last()?, ty));
             Some((column, ty, Low::At(least, false), High::At(greatest, true)))
         }
         Expr::Call(..) => {
             let (column, ty, comparison, value) = comparison(expr)?;
-            let value = value.clone();
+            let value = normal(value, ty);
             let (low, high) = match comparison {
                 Comparison::Equal => (Low::At(value.clone(), false), High::At(value, true)),
                 Comparison::Less => (Low::Infinite, High::At(value, false)),
