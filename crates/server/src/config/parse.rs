@@ -103,17 +103,15 @@ pub fn duration_from(value: &str, least: Duration, shown: &str) -> Parsed<Durati
     }
 }
 
-/// A directory in which files can be made.
+/// A directory in which files can be made, as is tried.
 pub fn directory(value: &str) -> Parsed<PathBuf> {
     let path = PathBuf::from(value);
-    let advice = |what: &str| {
-        invalid(value, &format!("{what}. Name an existing directory that the service may write to"))
-    };
-    match path.metadata() {
-        Err(error) => Err(advice(&format!("It can't be opened: {error}"))),
-        Ok(found) if !found.is_dir() => Err(advice("It is not a directory")),
-        Ok(found) if found.permissions().readonly() => Err(advice("It can't be written to")),
+    match tempfile::tempfile_in(&path) {
         Ok(_) => Ok(path),
+        Err(error) => {
+            let advice = "Must be an existing directory that the service may write to";
+            Err(invalid(value, &format!("{advice}; the system says: {}", error.kind())))
+        }
     }
 }
 
@@ -204,11 +202,15 @@ mod tests {
     }
 
     #[test]
-    fn directories_are_there() {
-        assert_eq!(directory("/"), Ok(PathBuf::from("/")));
-        assert!(directory(file!()).is_err() && directory("/nowhere/to/be/found").is_err());
+    fn directories_can_be_written_to() {
+        let directory_of_tests = std::env::temp_dir();
+        let name = directory_of_tests.to_str().expect("a name in UTF-8");
+        assert_eq!(directory(name), Ok(directory_of_tests.clone()));
         let program = std::env::current_exe().expect("the test's own program");
-        let fault = directory(program.to_str().expect("its path")).unwrap_err();
-        assert!(fault.contains("It is not a directory. Name an existing directory"), "{fault}");
+        for bad in ["/nowhere/to/be/found", program.to_str().expect("a name in UTF-8")] {
+            let fault = directory(bad).unwrap_err();
+            let advice = "Must be an existing directory that the service may write to; the system says: ";
+            assert!(fault.starts_with(&format!("has invalid value: {bad:?}. {advice}")), "{fault}");
+        }
     }
 }

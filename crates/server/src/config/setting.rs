@@ -96,7 +96,7 @@ settings! {
         TIELINE_SPOOL_DIR "the system's temporary directory"
             "Where initial data that several clients wait for is written to while it does not fit in memory. Nothing is left there."
         TIELINE_SHAPE_CACHE "`64M`"
-            "Memory for shapes with includes that nobody is subscribed to any more, so that clients which come back find them."
+            "Memory for what clients share of shapes: for initial data that several load at the same time, and as much for shapes with includes that nobody is subscribed to at the moment."
     }
     PROCESS "Process and diagnostics" {
         LOG_LEVEL "`info`"

@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use postgres::snapshot::SnapshotSettings;
 use shapes::ShapeLimits;
 
-use super::{parse, setting as s, source::Source};
+use super::{Notice, parse, setting as s, source::Source};
 
 /// Bounds on shapes, and on what they cost.
 #[derive(Clone, Debug)]
@@ -45,7 +45,7 @@ pub(super) fn read(source: &mut Source<'_>) -> ShapeConfig {
         .unwrap_or(Duration::ZERO);
     let snapshots = SnapshotSettings::default();
     let connections = connections.map_or(snapshots.connections, |n| n as usize);
-    let spool = source.read(s::TIELINE_SPOOL_DIR, parse::directory).unwrap_or_else(std::env::temp_dir);
+    let spool = source.read(s::TIELINE_SPOOL_DIR, parse::directory).unwrap_or_else(|| default_spool(source));
     let cache =
         source.read(s::TIELINE_SHAPE_CACHE, |v| parse::size_within(v, 1 << 20..=u64::MAX, "at least 1M"));
     ShapeConfig {
@@ -54,4 +54,17 @@ pub(super) fn read(source: &mut Source<'_>) -> ShapeConfig {
         initial: InitialLimits { rows, spool },
         cache: cache.unwrap_or(64 << 20),
     }
+}
+
+/// The system's temporary directory. It is needed only when initial data does not fit in memory, so the service starts without.
+fn default_spool(source: &mut Source<'_>) -> PathBuf {
+    let directory = std::env::temp_dir();
+    if let Err(fault) = parse::directory(&directory.to_string_lossy()) {
+        source.notice(Notice::Warning(format!(
+            "The system's temporary directory {fault}. Clients that load much data at the same time may be refused: set {} to \
+             another directory.",
+            s::TIELINE_SPOOL_DIR.name
+        )));
+    }
+    directory
 }

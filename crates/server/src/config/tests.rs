@@ -48,14 +48,14 @@ fn shapes_are_bounded_as_told() {
         ("TIELINE_SHAPE_MAX_ROWS", "100000"),
         ("TIELINE_SNAPSHOT_CONNECTIONS", "2"),
         ("TIELINE_SNAPSHOT_TIMEOUT", "5m"),
-        ("TIELINE_SPOOL_DIR", "/"),
+        ("TIELINE_SPOOL_DIR", "."),
         ("TIELINE_SHAPE_CACHE", "1G"),
     ])
     .unwrap();
     let ShapeConfig { limits, snapshots, initial, cache } = config.shapes;
     assert_eq!(limits, ::shapes::ShapeLimits { depth: 3, layers: 12, clause: 4 << 10 });
     assert_eq!((snapshots.connections, snapshots.statement_timeout), (2, Duration::from_secs(300)));
-    assert_eq!(initial, InitialLimits { rows: Some(100_000), spool: "/".into() });
+    assert_eq!(initial, InitialLimits { rows: Some(100_000), spool: ".".into() });
     assert_eq!(cache, 1 << 30);
 }
 
