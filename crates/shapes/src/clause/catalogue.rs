@@ -332,7 +332,7 @@ impl Catalogue {
             (Float4, Float8, math::same),
         ];
         for (from, to, body) in lossless {
-            let name = super::sql::type_name(&to);
+            let name = conversion_name(&to);
             self.implicit_function(name, from, to, body);
             self.last_sql(Form::Cast);
         }
@@ -353,7 +353,7 @@ impl Catalogue {
     fn add_conversions(&mut self) {
         use Type::{Bool, Int4, Text};
         for (ty, input, output) in text::conversions() {
-            let name = super::sql::type_name(&ty);
+            let name = conversion_name(&ty);
             let id = self.function(name, &[&Text], &ty, input);
             self.explicit.insert((Text, ty.clone()), Cast::By(id));
             for name in text::output_names(&ty) {
@@ -378,4 +378,24 @@ fn found<'a>(
 ) -> &'a [Function] {
     let slot = index.get(name).zip(arity.checked_sub(1));
     slot.and_then(|(by_arity, arity)| by_arity.get(arity)).map_or(&[], Vec::as_slice)
+}
+
+/// The name of the functions that make values of a type.
+fn conversion_name(ty: &Type) -> &'static str {
+    match ty {
+        Type::Bool => "bool",
+        Type::Int2 => "int2",
+        Type::Int4 => "int4",
+        Type::Int8 => "int8",
+        Type::Numeric => "numeric",
+        Type::Float4 => "float4",
+        Type::Float8 => "float8",
+        Type::Date => "date",
+        Type::Time => "time",
+        Type::Timestamp => "timestamp",
+        Type::Timestamptz => "timestamptz",
+        Type::Interval => "interval",
+        Type::Uuid => "uuid",
+        Type::Text | Type::Varchar | Type::Bytea | Type::Jsonb | Type::Enum(_) => "text",
+    }
 }
