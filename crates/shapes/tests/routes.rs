@@ -122,7 +122,8 @@ fn ranges() {
     range("this.d = '2024-01-01'", 6, &Type::Date, "[2024-01-01,2024-01-01]");
     range("this.d IN ('2024-03-01', '2024-01-01')", 6, &Type::Date, "[2024-01-01,2024-03-01]");
     range("this.f = 1.5", 3, &Type::Float8, "[1.5,1.5]");
-    range("this.a >= 10.00", 1, &Type::Numeric, "[10,)");
+    range("this.a >= 10.00", 1, &Type::Int4, "[10,)");
+    range("this.a >= 10.50", 1, &Type::Numeric, "[10.5,)");
     range("this.a > 10.5", 1, &Type::Numeric, "(10.5,)");
     range("this.b < 3::int4", 2, &Type::Int8, "(,3)");
     range("this.t LIKE 'ab%'", 4, &Type::Text, "[ab,ac)");
