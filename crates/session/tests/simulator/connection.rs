@@ -16,7 +16,7 @@ use session::{
 use shapes::RoutingIndex;
 
 use super::{
-    postgres::{Postgres, row},
+    postgres::{Postgres, fit, row},
     random::Random,
     router::Router,
 };
@@ -292,7 +292,9 @@ fn query(postgres: &Postgres, request: &ReadRequest, snapshot: &Snapshot) -> Vec
             }
         }
         for (table, rows) in tables {
-            let table = postgres.schema.table(table).unwrap();
+            // By the definition that was asked for, which may be older than the database's.
+            let table = &read.plan.layers.iter().find(|layer| layer.table.id == table).unwrap().table;
+            let rows = rows.into_iter().map(|values| fit(table, values.clone()));
             let last = match read.kind {
                 ReadKind::Rows => {
                     let mut encoder = InsertEncoder::new(table.clone());
