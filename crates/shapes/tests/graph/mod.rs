@@ -4,3 +4,5 @@ mod cases;
 mod driver;
 mod model;
 mod property;
+mod script;
+mod vectors;
