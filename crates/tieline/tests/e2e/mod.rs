@@ -6,7 +6,7 @@ mod auth;
 mod garbage;
 mod pglite;
 mod restart;
-mod service;
+pub mod service;
 mod sync;
 mod types;
 

@@ -41,7 +41,7 @@ impl Service {
     pub async fn with(settings: &[(&str, &str)]) -> Service {
         let database = Database::create().await;
         let postgres = database.client().await;
-        let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let mut all = vec![
             ("DATABASE_URL".to_owned(), database.url.clone()),
             ("DATABASE_REQUIRE_SSL".to_owned(), "false".to_owned()),
@@ -57,24 +57,7 @@ impl Service {
 
     /// Waits until it serves clients.
     pub async fn ready(&self) {
-        let until = Instant::now() + PATIENCE;
-        while self.status().await.as_deref() != Some("Connection to Postgres is up!") {
-            assert!(Instant::now() < until, "the service does not become ready");
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    }
-
-    /// The text of `/api/status`, if anything answers.
-    pub async fn status(&self) -> Option<String> {
-        let answer = async {
-            let mut socket = TcpStream::connect(("127.0.0.1", self.port)).await?;
-            socket.write_all(b"GET /api/status HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await?;
-            let mut text = String::new();
-            socket.read_to_string(&mut text).await?;
-            std::io::Result::Ok(text)
-        };
-        let text = answer.await.ok()?;
-        Some(text.split_once("\r\n\r\n")?.1.to_owned())
+        ready(self.port).await;
     }
 
     /// Kills it as a power cut would, and starts it again on the same port.
@@ -123,6 +106,33 @@ impl Service {
         let file = self.files.path().join(format!("{name}.db"));
         NodeClient::start(&super::scripts(), &self.url(), (kind, &file), tables).await.unwrap()
     }
+}
+
+/// A port that nothing listens on.
+pub fn free_port() -> u16 {
+    TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
+}
+
+/// Waits until the service on a port serves clients.
+pub async fn ready(port: u16) {
+    let until = Instant::now() + PATIENCE;
+    while status(port).await.as_deref() != Some("Connection to Postgres is up!") {
+        assert!(Instant::now() < until, "the service does not become ready");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// The text of `/api/status`, if anything answers.
+async fn status(port: u16) -> Option<String> {
+    let answer = async {
+        let mut socket = TcpStream::connect(("127.0.0.1", port)).await?;
+        socket.write_all(b"GET /api/status HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await?;
+        let mut text = String::new();
+        socket.read_to_string(&mut text).await?;
+        std::io::Result::Ok(text)
+    };
+    let text = answer.await.ok()?;
+    Some(text.split_once("\r\n\r\n")?.1.to_owned())
 }
 
 fn spawn(settings: &[(String, String)]) -> Child {
