@@ -69,8 +69,9 @@ async function wait(sql, args, limit) {
 const commands = {
   connect: ({ token }) => electric.connect(token),
   disconnect: () => electric.disconnect(),
-  sync: async ({ shapes, key }) => {
-    const subscription = await electric.satellite.subscribe(shapes, key)
+  // Either shapes as they are on the wire, or what an app gives to a table's own `sync`.
+  sync: async ({ shapes, table, options, key }) => {
+    const subscription = await (table ? electric.db[table].sync(options) : electric.satellite.subscribe(shapes, key))
     await subscription.synced
     return subscription.key
   },

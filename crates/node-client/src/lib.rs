@@ -61,7 +61,7 @@ struct Shared {
 
 impl NodeClient {
     /// Starts a client over the local database `file`, for a service at `url`. `scripts` is the folder of `client.mjs`;
-    /// `tables` describes the synced tables: `{"items": {"id": "UUID", "content": "TEXT"}}`.
+    /// `tables` describes the synced tables: `{"items": {"id": "UUID", "list_id": "UUID -> lists.id"}}`.
     ///
     /// # Errors
     /// If Node.js or the npm packages are missing.
@@ -164,6 +164,16 @@ impl NodeClient {
     pub async fn sync(&self, tables: &[&str]) -> Result<String> {
         let shapes: Vec<_> = tables.iter().map(|table| json!({ "tablename": table })).collect();
         let key = self.call(json!({ "do": "sync", "shapes": shapes })).await?;
+        Ok(key.as_str().unwrap_or_default().to_string())
+    }
+
+    /// Calls a table's own `sync` as an app does, with `where`, `include` and `key`, and waits until the rows are there; the answer is
+    /// the subscription's key.
+    ///
+    /// # Errors
+    /// The client's own, with the service's reasons for refusing a shape.
+    pub async fn sync_table(&self, table: &str, options: Value) -> Result<String> {
+        let key = self.call(json!({ "do": "sync", "table": table, "options": options })).await?;
         Ok(key.as_str().unwrap_or_default().to_string())
     }
 

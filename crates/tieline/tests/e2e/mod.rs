@@ -7,6 +7,7 @@ mod garbage;
 mod pglite;
 mod restart;
 pub mod service;
+mod shapes;
 mod sync;
 mod types;
 
