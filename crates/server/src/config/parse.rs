@@ -110,7 +110,7 @@ pub fn directory(value: &str) -> Parsed<PathBuf> {
         Ok(_) => Ok(path),
         Err(error) => {
             let advice = "Must be an existing directory that the service may write to";
-            Err(invalid(value, &format!("{advice}; the system says: {}", error.kind())))
+            Err(invalid(value, &format!("{advice}. The system says: {}", error.kind())))
         }
     }
 }
@@ -209,7 +209,7 @@ mod tests {
         let program = std::env::current_exe().expect("the test's own program");
         for bad in ["/nowhere/to/be/found", program.to_str().expect("a name in UTF-8")] {
             let fault = directory(bad).unwrap_err();
-            let advice = "Must be an existing directory that the service may write to; the system says: ";
+            let advice = "Must be an existing directory that the service may write to. The system says: ";
             assert!(fault.starts_with(&format!("has invalid value: {bad:?}. {advice}")), "{fault}");
         }
     }
