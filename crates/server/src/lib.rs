@@ -13,6 +13,7 @@ mod database;
 mod gate;
 mod http;
 mod initial;
+mod instances;
 mod readiness;
 mod records;
 mod registry;

@@ -4,11 +4,11 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use arc_swap::ArcSwap;
-use change::{Lsn, Snapshot, Transaction, Xid};
+use change::{Lsn, RelationId, Snapshot, Transaction, Xid};
 use journal::{Entry, Journal, Trimmed};
 use parking_lot::Mutex;
 use schema::{Migration, Schema};
-use session::{Delivery, World};
+use session::Delivery;
 
 use crate::watchers::{Seat, Watchers};
 
@@ -25,7 +25,7 @@ pub struct Stream {
     stir_every: u64,
 }
 
-/// How many of the newest transactions [`World::passed_unseen`] looks at: a commit reaches the stream at most some milliseconds
+/// How many of the newest transactions [`Stream::passed_unseen`] looks at: a commit reaches the stream at most some milliseconds
 /// before queries see it.
 const RECENT: usize = 4096;
 
@@ -152,6 +152,43 @@ impl Stream {
         Ok(Some((entries.iter().map(|kept| kept.0.clone()).collect(), reached)))
     }
 
+    /// The transactions after `cursor` and up to `until` that touch one of `relations` (sorted), at most `max`, and how far there are
+    /// no others; short of `until` if there is more to look through.
+    ///
+    /// # Errors
+    /// [`Trimmed`] if the window begins after `cursor`.
+    pub fn touching(
+        &self,
+        relations: &[RelationId],
+        cursor: Lsn,
+        until: Lsn,
+        max: usize,
+    ) -> Result<(Vec<Arc<Delivery>>, Lsn), Trimmed> {
+        let touches =
+            |kept: &Kept| kept.0.relations().iter().any(|relation| relations.binary_search(relation).is_ok());
+        let (entries, reached) = self.journal.search(cursor, until, max, touches)?;
+        Ok((entries.iter().map(|kept| kept.0.clone()).collect(), reached))
+    }
+
+    /// Whether a transaction that was handed on at or before `until` is not in a snapshot: a commit can
+    /// reach the stream a moment before queries see it (spec 06 §5.5 step 2).
+    #[must_use]
+    pub fn passed_unseen(&self, snapshot: &Snapshot, until: Lsn) -> bool {
+        self.recent.lock().iter().any(|(xid, lsn)| *lsn <= until && !snapshot.sees(*xid))
+    }
+
+    /// The position of the newest transaction; zero if there was none yet.
+    #[must_use]
+    pub fn newest_transaction(&self) -> Lsn {
+        self.recent.lock().back().map_or(Lsn(0), |(_, lsn)| *lsn)
+    }
+
+    /// Of the newest transactions, the one with this id, as its position.
+    #[must_use]
+    pub fn recently_passed(&self, xid: Xid) -> Option<Lsn> {
+        self.journal.recently_passed(xid)
+    }
+
     /// How far the stream has been handed on.
     #[must_use]
     pub fn position(&self) -> Lsn {
@@ -189,28 +226,5 @@ impl Stream {
     }
 }
 
-impl World for Stream {
-    fn schema(&self) -> Arc<Schema> {
-        Stream::schema(self)
-    }
-
-    fn migrations(&self) -> Arc<Vec<Arc<Migration>>> {
-        Stream::migrations(self)
-    }
-
-    fn position(&self) -> Lsn {
-        Stream::position(self)
-    }
-
-    fn history_start(&self) -> Lsn {
-        self.start()
-    }
-
-    fn recently_passed(&self, xid: Xid) -> Option<Lsn> {
-        self.journal.recently_passed(xid)
-    }
-
-    fn passed_unseen(&self, snapshot: &Snapshot, until: Lsn) -> bool {
-        self.recent.lock().iter().any(|(xid, lsn)| *lsn <= until && !snapshot.sees(*xid))
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -5,15 +5,17 @@
 //! instead of a row that was changed in between, the image that it had before is handed in ([`Past`]).
 
 mod past;
+mod target;
 
 use std::{collections::HashSet, sync::Arc};
 
 use change::{RelationId, Row, Tags};
 use postgres::snapshot::{Keys, OpenSnapshot, ReadQuery, SnapshotError, Wanted};
 use schema::Table;
-use shapes::{Filter, Graph, Key, Pass, Plan, Purpose, Taken, Want, WantedRows};
+use shapes::{Filter, Key, Plan, Purpose, Taken, Want, WantedRows};
 
 pub use past::Past;
+pub use target::Target;
 
 /// Keys in one statement.
 const KEYS: usize = 5_000;
@@ -68,36 +70,34 @@ impl<F: FnMut(&Want, Taken, &Arc<Table>, Option<Seen<'_>>) + Send> Receiver for 
     }
 }
 
-/// Reads what `pass` asks for until it asks for nothing more. `past` is what the snapshot sees of the time after the pass's
-/// position. `on_row` is as [`Receiver::row`].
+/// Reads what `target` wants until it wants nothing more. `past` is what the snapshot sees of the time after the position of its
+/// pass. `on_row` is as [`Receiver::row`].
 ///
 /// # Errors
-/// [`SnapshotError`]; pass and graph are of no use then.
+/// [`SnapshotError`]. What was wanted last has to be read again from its beginning then.
 pub async fn drive(
     open: &mut OpenSnapshot,
-    graph: &mut Graph,
-    pass: &mut Pass,
+    target: &mut impl Target,
     past: &Past,
     needed: Needed,
     on_row: impl FnMut(&Want, Taken, &Arc<Table>, Option<Seen<'_>>) + Send,
 ) -> Result<(), SnapshotError> {
-    drive_into(open, graph, pass, past, needed, &mut OnRow(on_row)).await
+    drive_into(open, target, past, needed, &mut OnRow(on_row)).await
 }
 
 /// [`drive`], for a receiver that may have to wait.
 ///
 /// # Errors
-/// [`SnapshotError`], or what the receiver says; pass and graph are of no use then.
-pub async fn drive_into<R: Receiver>(
+/// [`SnapshotError`], or what the receiver says. What was wanted last has to be read again from its beginning then.
+pub async fn drive_into<T: Target, R: Receiver>(
     open: &mut OpenSnapshot,
-    graph: &mut Graph,
-    pass: &mut Pass,
+    target: &mut T,
     past: &Past,
     needed: Needed,
     receiver: &mut R,
 ) -> Result<(), R::Error> {
-    let plan = graph.plan().clone();
-    while let Some(want) = pass.next(graph) {
+    let plan = target.plan();
+    while let Some(want) = target.next() {
         let Some(layer) = plan.layers.get(want.layer) else { continue };
         let columns = match (needed, want.purpose) {
             (Needed::Membership, Purpose::Fill) => Some(deciding_columns(&plan, want.layer)),
@@ -109,8 +109,7 @@ pub async fn drive_into<R: Receiver>(
             table: &layer.table,
             filter: &layer.filter,
             changed: Changed::of(past, layer.table.id, &want.rows),
-            graph,
-            pass,
+            target,
             receiver,
         };
         let query = ReadQuery {
@@ -148,17 +147,16 @@ fn deciding_columns(plan: &Plan, at: usize) -> Vec<usize> {
 }
 
 /// The rows of one want.
-struct Step<'a, R> {
+struct Step<'a, T, R> {
     want: &'a Want,
     table: &'a Arc<Table>,
     filter: &'a Filter,
     changed: Option<Changed<'a>>,
-    graph: &'a mut Graph,
-    pass: &'a mut Pass,
+    target: &'a mut T,
     receiver: &'a mut R,
 }
 
-impl<R: Receiver> Step<'_, R> {
+impl<T: Target, R: Receiver> Step<'_, T, R> {
     async fn read(&mut self, open: &mut OpenSnapshot, query: ReadQuery<'_>) -> Result<(), R::Error> {
         let mut rows = open.read(query).await?;
         while rows.next_rows(BATCH, |values, tags| self.take(values, tags)).await? > 0 {
@@ -170,16 +168,16 @@ impl<R: Receiver> Step<'_, R> {
     /// A row of the snapshot.
     fn take(&mut self, values: &[Option<&[u8]>], tags: &Tags) {
         let Some(changed) = &mut self.changed else {
-            let taken = self.pass.take(self.graph, self.want, values);
+            let taken = self.target.take(self.want, values);
             return self.receiver.row(self.want, taken, self.table, Some(Seen { values, tags }));
         };
         match changed.before(values, self.table) {
             Before::Same => {
-                let taken = self.pass.take(self.graph, self.want, values);
+                let taken = self.target.take(self.want, values);
                 self.receiver.row(self.want, taken, self.table, Some(Seen { values, tags }));
             }
             Before::Other(old) => {
-                let taken = self.pass.take(self.graph, self.want, old);
+                let taken = self.target.take(self.want, old);
                 let is_sent = self.want.purpose != Purpose::Additional && self.filter.matches(values);
                 let seen = is_sent.then_some(Seen { values, tags });
                 self.receiver.row(self.want, taken, self.table, seen);
@@ -192,7 +190,7 @@ impl<R: Receiver> Step<'_, R> {
     fn take_changed(&mut self) {
         let Some(changed) = &self.changed else { return };
         for old in changed.rest() {
-            let taken = self.pass.take(self.graph, self.want, old);
+            let taken = self.target.take(self.want, old);
             self.receiver.row(self.want, taken, self.table, None);
         }
     }

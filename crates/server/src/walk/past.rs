@@ -1,6 +1,6 @@
 //! What rows were before transactions that a snapshot sees already.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque, hash_map::Entry};
 
 use change::{RelationId, Row, Transaction};
 use shapes::{Key, Plan};
@@ -18,6 +18,8 @@ pub struct Past {
 struct Table {
     primary_key: Vec<usize>,
     rows: Rows,
+    /// The images of rows before their second and later changes, in order.
+    later: HashMap<Key, VecDeque<Option<Row>>>,
 }
 
 impl Past {
@@ -25,7 +27,14 @@ impl Past {
     #[must_use]
     pub fn new(plan: &Plan) -> Past {
         let table = |layer: &shapes::Layer| {
-            (layer.table.id, Table { primary_key: layer.table.primary_key.clone(), rows: Rows::new() })
+            (
+                layer.table.id,
+                Table {
+                    primary_key: layer.table.primary_key.clone(),
+                    rows: Rows::new(),
+                    later: HashMap::new(),
+                },
+            )
         };
         Past { tables: plan.layers.iter().map(table).collect() }
     }
@@ -36,8 +45,34 @@ impl Past {
             let Some(table) = self.tables.get_mut(&change.relation) else { continue };
             let (before, after) = (change.row.before(), change.row.after());
             let key = before.or(after).and_then(|row| Key::of(row, &table.primary_key));
-            if let Some(key) = key {
-                table.rows.entry(key).or_insert_with(|| before.cloned());
+            match key.map(|key| table.rows.entry(key)) {
+                None => {}
+                Some(Entry::Vacant(row)) => {
+                    row.insert(before.cloned());
+                }
+                Some(Entry::Occupied(row)) => {
+                    let later = table.later.entry(row.key().clone()).or_default();
+                    later.push_back(before.cloned());
+                }
+            }
+        }
+    }
+
+    /// The earlier position moves on over the first of the transactions that were noted and not passed: what it changed is not
+    /// taken back any more.
+    pub fn pass(&mut self, transaction: &Transaction) {
+        for change in &transaction.changes {
+            let Some(table) = self.tables.get_mut(&change.relation) else { continue };
+            let image = change.row.before().or(change.row.after());
+            let Some(key) = image.and_then(|row| Key::of(row, &table.primary_key)) else { continue };
+            match table.later.get_mut(&key).and_then(VecDeque::pop_front) {
+                Some(next) => {
+                    table.rows.insert(key, next);
+                }
+                None => {
+                    table.rows.remove(&key);
+                    table.later.remove(&key);
+                }
             }
         }
     }
