@@ -28,11 +28,21 @@ pub struct Delivery {
     memo: Mutex<Memo>,
 }
 
-/// Encodings by set of shapes and, if the migration is part of it, dialect.
+/// Encodings by set of shapes and manner.
 #[derive(Default)]
 struct Memo {
-    entries: Vec<(ShapeKey, Option<Dialect>, Encoded)>,
+    entries: Vec<(ShapeKey, Rendering, Encoded)>,
     bytes: usize,
+}
+
+/// What an encoding depends on besides the shapes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rendering {
+    /// For whom the migration is part of it, if for anybody.
+    pub(crate) dialect: Option<Dialect>,
+    /// Whether rows that a shape brings are sent though another shape has them: its data may have left them out, since the
+    /// transaction raced with the query for it.
+    pub(crate) repeats: bool,
 }
 
 /// A transaction as one set of shapes sees it.
@@ -97,25 +107,25 @@ impl Delivery {
         size_of::<Delivery>() + 2 * self.transaction.weight()
     }
 
-    /// The frames for a set of shapes whose trackers have reached it. The migration is left out unless a dialect is given.
-    pub(crate) fn frames(&self, set: &ShapeSet, dialect: Option<Dialect>) -> Result<Encoded, DeliveryError> {
+    /// The frames for a set of shapes whose trackers have reached it.
+    pub(crate) fn frames(&self, set: &ShapeSet, rendering: Rendering) -> Result<Encoded, DeliveryError> {
         let key = set.key();
         let known = |memo: &Memo| {
             memo.entries
                 .iter()
-                .find(|(k, d, _)| *d == dialect && k == key)
+                .find(|(k, r, _)| *r == rendering && k == key)
                 .map(|(_, _, encoded)| encoded.clone())
         };
         if let Some(encoded) = known(&self.memo.lock()) {
             return Ok(encoded);
         }
-        let encoded = self.encode(set, dialect)?;
+        let encoded = self.encode(set, rendering)?;
         let additional = encoded.additional.iter().flat_map(|frames| frames.iter());
         let bytes: usize = encoded.frames.iter().chain(additional).map(Bytes::len).sum();
         let mut memo = self.memo.lock();
         if memo.entries.len() < MAX_ENTRIES && memo.bytes + bytes <= self.memo_bound() {
             memo.bytes += bytes;
-            memo.entries.push((key.clone(), dialect, encoded.clone()));
+            memo.entries.push((key.clone(), rendering, encoded.clone()));
         }
         Ok(encoded)
     }
@@ -126,8 +136,8 @@ impl Delivery {
         1024 + 2 * self.transaction.weight() + migration
     }
 
-    fn encode(&self, set: &ShapeSet, dialect: Option<Dialect>) -> Result<Encoded, DeliveryError> {
-        let migration = self.migration.as_deref().zip(dialect);
+    fn encode(&self, set: &ShapeSet, rendering: Rendering) -> Result<Encoded, DeliveryError> {
+        let migration = self.migration.as_deref().zip(rendering.dialect);
         let migrations: Vec<_> = migration
             .into_iter()
             .flat_map(|(migration, dialect)| {
@@ -135,7 +145,7 @@ impl Delivery {
             })
             .collect();
         let transaction = &self.transaction;
-        let effect = Effect::of(transaction, &self.schema, set)?;
+        let effect = Effect::of(transaction, &self.relations, &self.schema, set, rendering.repeats)?;
         let reference = transaction.xid.0;
         let head = TransactionHead {
             lsn: transaction.lsn,

@@ -52,14 +52,18 @@ impl Outcome {
 }
 
 impl<'a> Effect<'a> {
-    /// Works it out. All trackers of the set have reached the transaction.
+    /// Works it out. If the set follows any of the transaction's tables, all its trackers have reached it. With `repeats`, rows that
+    /// a shape brings come also if another has them.
     pub(crate) fn of(
         transaction: &'a Transaction,
+        relations: &[RelationId],
         schema: &'a Schema,
         set: &ShapeSet,
+        repeats: bool,
     ) -> Result<Effect<'a>, Lost> {
+        let trackers = if set.follows_any(relations) { set.trackers() } else { &[] };
         let moves: Vec<Option<Arc<Moves>>> =
-            set.trackers().iter().map(|tracker| tracker.moves(transaction.lsn)).collect::<Result<_, _>>()?;
+            trackers.iter().map(|tracker| tracker.moves(transaction.lsn)).collect::<Result<_, _>>()?;
         let mut effect = Effect::default();
         let mut changed: HashSet<(RelationId, Key)> = HashSet::new();
         for change in &transaction.changes {
@@ -83,7 +87,7 @@ impl<'a> Effect<'a> {
                 effect.changes.push((table, change, outcome));
             }
         }
-        effect.add_unchanged(&moves, &changed, transaction.lsn, set);
+        effect.add_unchanged(&moves, &changed, transaction.lsn, set, repeats);
         Ok(effect)
     }
 
@@ -94,6 +98,7 @@ impl<'a> Effect<'a> {
         changed: &HashSet<(RelationId, Key)>,
         at: Lsn,
         set: &ShapeSet,
+        repeats: bool,
     ) {
         let all = || moves.iter().flatten();
         let touched = all().flat_map(|moves| &moves.delta.rows).map(|row| (row.relation, &row.key));
@@ -120,7 +125,7 @@ impl<'a> Effect<'a> {
             }
             match (was, now) {
                 (true, false) => self.left.push((relation, key.clone())),
-                (false, true) => {
+                (was, true) if !was || repeats => {
                     if let Some(image) = all().find_map(|moves| find(&moves.brought, relation, key)) {
                         self.brought.push(image.clone());
                     } else if let Some(image) = all().find_map(|m| find(&m.additional, relation, key)) {

@@ -11,7 +11,7 @@ use crate::{
     ClientUpdate, CloseCode, Delivery, Millis, Now, Output, Tracker, World,
     block::{Block, OpenBlock, Subject},
     context::{Context, Ending, Flow},
-    delivery::{self, DeliveryError, Encoded},
+    delivery::{self, DeliveryError, Encoded, Rendering},
     live::UNKNOWN_TRANSACTION,
     subscription::{Doubtful, Subscription, Subscriptions},
     window::Window,
@@ -61,6 +61,8 @@ pub(crate) struct Outbound {
     repeat: Option<Repeat>,
     /// The tracker that has to get to a position before the stream goes on.
     pub(super) stalled_on: Option<(Arc<dyn Tracker>, Lsn)>,
+    /// Transactions up to here may have been seen already by the query for a block that they follow.
+    pub(super) raced_until: Lsn,
     /// A transaction of our own that follows the block on the wire directly: its id and messages.
     pub(super) afterwards: Option<(u64, Vec<Bytes>)>,
 }
@@ -136,6 +138,7 @@ impl Outbound {
             unseen_until: beginning.unseen_until,
             repeat,
             stalled_on: None,
+            raced_until: Lsn(0),
             afterwards: None,
         });
         cx.out.push(Output::Watch(outbound.subscriptions.set().interests()));
@@ -175,10 +178,14 @@ impl Outbound {
     /// Whether transactions that don't concern the subscriptions may be left out.
     pub(crate) fn is_selective(&self) -> bool {
         !self.is_held()
-            && self.schema.is_some()
-            && self.repeat.is_none()
+            && self.is_under_way()
             && self.blocks.is_empty()
             && self.doubtful.is_none()
+    }
+
+    /// Whether the stream has come to where the client is, and the schema there is known. No block is dealt with before.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.schema.is_some() && self.repeat.is_none()
     }
 
     /// When to look again without any input.
@@ -229,18 +236,22 @@ impl Outbound {
         let own = transaction.origin.client() == Some(client);
         let migration = delivery.migration.as_ref().filter(|migration| !self.knows(migration));
         if own || migration.is_some() || self.subscriptions.are_touched_by(delivery) {
-            let waits_for = self.subscriptions.waits_for(transaction.lsn, self.cursor, cx.world);
+            let waits_for = self.subscriptions.waits_for(delivery, self.cursor, cx.world);
             if let Some(tracker) = waits_for {
                 self.stalled_on = Some((tracker, transaction.lsn));
                 return Ok(false);
             }
-            let dialect = migration.map(|_| self.dialect);
-            match delivery.frames(self.subscriptions.set(), dialect) {
+            let set = self.subscriptions.set();
+            let rendering = Rendering {
+                dialect: migration.map(|_| self.dialect),
+                repeats: transaction.lsn <= self.raced_until && !set.trackers().is_empty(),
+            };
+            match delivery.frames(set, rendering) {
                 Ok(encoded) => self.send(delivery, encoded, own, cx),
                 Err(DeliveryError::Encode) => return Err(unencodable()),
                 Err(DeliveryError::Lost) => {
                     self.subscriptions.follow_again(self.cursor, cx.world);
-                    let waits_for = self.subscriptions.waits_for(transaction.lsn, self.cursor, cx.world);
+                    let waits_for = self.subscriptions.waits_for(delivery, self.cursor, cx.world);
                     self.stalled_on = waits_for.map(|tracker| (tracker, transaction.lsn));
                     return Ok(false);
                 }
@@ -288,7 +299,7 @@ impl Outbound {
         self.refuse_late(cx);
         loop {
             self.open_next(cx);
-            let waits = self.held_by.is_some() || !self.owed.queue.is_empty() || self.repeat.is_some();
+            let waits = self.held_by.is_some() || !self.owed.queue.is_empty() || !self.is_under_way();
             if waits || !self.begin_head(cx)? {
                 break;
             }

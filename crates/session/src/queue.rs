@@ -31,15 +31,17 @@ const MAX_TRIES: u32 = 8;
 impl Outbound {
     /// Whether the stream has to stand still for a block.
     pub(super) fn is_held_by_blocks(&self) -> bool {
+        let is_under_way = self.is_under_way();
         let head_waits = self.blocks.front().is_some_and(|head| {
-            head.is_due(self.cursor) || (self.schema.is_some() && matches!(head.phase, Phase::Planned { .. }))
+            head.is_due(self.cursor) || matches!(head.phase, Phase::Planned { .. })
         });
-        head_waits
-            || self.blocks.iter().any(|block| match block.phase {
-                Phase::Opening { .. } => true,
-                Phase::Planned { .. } => self.schema.is_some() && block.unanswered.is_some(),
-                Phase::Open { .. } | Phase::Bare => false,
-            })
+        is_under_way
+            && (head_waits
+                || self.blocks.iter().any(|block| match block.phase {
+                    Phase::Opening { .. } => true,
+                    Phase::Planned { .. } => block.unanswered.is_some(),
+                    Phase::Open { .. } | Phase::Bare => false,
+                }))
     }
 
     /// When a block has to be looked at again.
@@ -80,7 +82,7 @@ impl Outbound {
 
     /// The block whose snapshot may be opened now or at its `retry_at`.
     fn next_to_open(&self) -> Option<usize> {
-        if self.schema.is_none()
+        if !self.is_under_way()
             || self.blocks.iter().any(|block| matches!(block.phase, Phase::Opening { .. }))
         {
             return None;
@@ -231,7 +233,10 @@ impl Outbound {
     /// Puts a block on the wire. From here on its shapes count, or no longer do.
     fn put_on_wire(&mut self, block: Block, schema: &Schema, cx: &mut Context<'_>) -> Flow {
         let (snapshot, reads) = match block.phase {
-            Phase::Open { id, reads, .. } => (Some(id), reads),
+            Phase::Open { id, reads, lsn, .. } => {
+                self.raced_until = self.raced_until.max(lsn);
+                (Some(id), reads)
+            }
             Phase::Planned { .. } | Phase::Opening { .. } | Phase::Bare => (None, Reads::default()),
         };
         let (more, afterwards) = match &block.subject {

@@ -131,6 +131,12 @@ impl ShapeSet {
         self.trackers.iter().enumerate().filter(move |(_, tracker)| covers(tracker))
     }
 
+    /// Whether one of the trackers has a layer on one of these tables (sorted): others can't tell anything of a transaction.
+    pub(crate) fn follows_any(&self, relations: &[RelationId]) -> bool {
+        let layers = self.trackers.iter().flat_map(|tracker| &tracker.plan().layers);
+        layers.into_iter().any(|layer| relations.binary_search(&layer.table.id).is_ok())
+    }
+
     /// What changes may concern the set.
     pub(crate) fn interests(&self) -> Arc<[Interest]> {
         let layers = self.plans().iter().flat_map(|plan| &plan.layers);

@@ -143,17 +143,18 @@ impl Subscriptions {
         few.iter().any(|relation| many.binary_search(relation).is_ok())
     }
 
-    /// The first tracker that has not reached a position yet. One that is lost is replaced by another, which starts where the
-    /// client is.
+    /// The first tracker that has not reached a transaction which may concern one of them. One that is lost is replaced by
+    /// another, which starts where the client is.
     pub(crate) fn waits_for(
         &mut self,
-        at: Lsn,
+        delivery: &Delivery,
         cursor: Lsn,
         world: &dyn World,
     ) -> Option<Arc<dyn Tracker>> {
-        if self.set.trackers().is_empty() {
+        if !self.set.follows_any(delivery.relations()) {
             return None;
         }
+        let at = delivery.transaction.lsn;
         if self.trackers.replace_lost(at, cursor, world) {
             self.recount();
         }

@@ -196,7 +196,7 @@ fn a_gone_batch_of_a_followed_shape_needs_no_query_and_spares_what_other_shapes_
     let other = harness.world.tracker();
     let members = |rows: &[(RelationId, &str)]| rows.iter().map(|(t, name)| (*t, key(name))).collect();
     tracker.set(|facts| facts.members = members(&[(PROJECTS, "1"), (ISSUES, "1"), (OWNED, "7")]));
-    other.set(|facts| facts.members = members(&[(OWNED, "7")]));
+    other.set(|facts| facts.members = members(&[(PROJECTS, "1"), (OWNED, "7")]));
     let at = harness.session.cursor().unwrap();
     other.set(|facts| facts.reached = Lsn(at.0 - 1));
     harness.unsubscribe(&[&uuid(1)]);

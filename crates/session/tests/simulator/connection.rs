@@ -62,6 +62,13 @@ impl Connection {
         }
     }
 
+    /// What is under way.
+    pub fn describe(&self) -> String {
+        let snapshots: Vec<_> = self.snapshots.iter().map(|(id, _, parts)| (id, parts.is_some())).collect();
+        let frames = self.session.wants_snapshot_frames();
+        format!("{} tasks, {} stores, snapshots {snapshots:?}, wants frames of {frames:?}", self.tasks.len(), self.stores.len())
+    }
+
     pub fn hand(&mut self, input: Input, now: Now) {
         if self.closed.is_some() {
             return;

@@ -250,6 +250,9 @@ impl Simulation {
                 peer.unechoed,
                 peer.connection.as_ref().map(|connection| connection.session.cursor())
             );
+            let stalled = peer.connection.as_ref().and_then(|connection| connection.session.stalled_on());
+            eprintln!("waits for a tracker to reach {:?}", stalled.map(|(_, at)| at));
+            eprintln!("{}", peer.connection.as_ref().map(Connection::describe).unwrap_or_default());
         }
         panic!("it never settles");
     }
@@ -334,6 +337,7 @@ fn simulate_late(seed: u64, verifier: &Arc<auth::Verifier>) {
 fn simulate_joined(seed: u64, verifier: &Arc<auth::Verifier>) {
     let mut simulation = Simulation::new(seed, verifier);
     simulation.joined = Some(Random::new(!seed));
+    simulation.peers.iter_mut().for_each(|peer| peer.is_patient = true);
     simulation.run();
 }
 

@@ -29,6 +29,8 @@ pub struct Peer {
     pub started: bool,
     /// The schema that the app was built for.
     pub version: Option<String>,
+    /// Writes are never sent before the client's own start is answered.
+    pub is_patient: bool,
     /// The server has asked for local writes on this connection.
     pushing: bool,
     /// The server's request for them, while a request of the client is to be answered first.
@@ -55,6 +57,7 @@ impl Peer {
             unechoed: Vec::new(),
             started: false,
             version: None,
+            is_patient: false,
             pushing: false,
             held_back: None,
             echoes_lost: false,
@@ -85,6 +88,11 @@ impl Peer {
         }
         let body = SatAuthReq { id: self.id.clone(), token: token_of(&self.user), headers: Vec::new() };
         self.ask(Request::Authenticate(body));
+    }
+
+    /// Whether it shows if a write of the client's gets ahead of its own start.
+    fn waits_for_start(&self) -> bool {
+        self.version.is_some() || self.is_patient
     }
 
     fn send(&mut self, message: Bytes) {
@@ -172,7 +180,7 @@ impl Peer {
             Some(Event::Answer(method, _, body)) => self.answered(&method, &body),
             // Clients hold it back until their own request is answered (spec 02 §5.3); otherwise what they write meanwhile
             // could be in the log before the position that they start at. Only a start that has to wait shows that.
-            Some(Event::Request(_, id, body)) if self.version.is_some() && !self.started => {
+            Some(Event::Request(_, id, body)) if self.waits_for_start() && !self.started => {
                 self.held_back = Some((id, body));
             }
             Some(Event::Request(_, id, body)) => self.consent(id, &body),
