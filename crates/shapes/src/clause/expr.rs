@@ -1,6 +1,6 @@
 //! The typed tree of a where-clause.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use schema::EnumType;
 
@@ -72,4 +72,87 @@ pub enum Truth {
     True,
     False,
     Unknown,
+}
+
+impl Type {
+    /// As messages show it: Postgres' own short name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Type::Bool => "bool",
+            Type::Int2 => "int2",
+            Type::Int4 => "int4",
+            Type::Int8 => "int8",
+            Type::Numeric => "numeric",
+            Type::Float4 => "float4",
+            Type::Float8 => "float8",
+            Type::Text => "text",
+            Type::Varchar => "varchar",
+            Type::Date => "date",
+            Type::Time => "time",
+            Type::Timestamp => "timestamp",
+            Type::Timestamptz => "timestamptz",
+            Type::Interval => "interval",
+            Type::Uuid => "uuid",
+            Type::Bytea => "bytea",
+            Type::Jsonb => "jsonb",
+            Type::Enum(ty) => &ty.name,
+        }
+    }
+}
+
+impl Truth {
+    /// The word after `IS`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Truth::True => "TRUE",
+            Truth::False => "FALSE",
+            Truth::Unknown => "UNKNOWN",
+        }
+    }
+}
+
+impl Expr {
+    /// Its type, as far as nothing around it calls it otherwise (`text` for a `varchar`).
+    #[must_use]
+    pub fn ty(&self) -> Type {
+        match self {
+            Expr::Const(_, ty) | Expr::Column(_, ty) => ty.clone(),
+            Expr::Call(function, _) => function.signature().result.clone(),
+            Expr::And(_)
+            | Expr::Or(_)
+            | Expr::Not(_)
+            | Expr::IsNull(_)
+            | Expr::Is(..)
+            | Expr::Distinct(..)
+            | Expr::In { .. } => Type::Bool,
+        }
+    }
+
+    /// The nodes it consists of; a list is one.
+    pub(super) fn size(&self) -> usize {
+        1 + self.children().map(Expr::size).sum::<usize>()
+    }
+
+    /// Notes the columns it looks at.
+    pub(super) fn columns_into(&self, columns: &mut BTreeSet<usize>) {
+        if let Expr::Column(column, _) = self {
+            columns.insert(*column);
+        }
+        self.children().for_each(|child| child.columns_into(columns));
+    }
+
+    /// What it is directly made of.
+    fn children(&self) -> impl Iterator<Item = &Expr> {
+        let (two, all): ([Option<&Expr>; 2], &[Expr]) = match self {
+            Expr::Const(..) | Expr::Column(..) => ([None, None], &[]),
+            Expr::Call(_, all) | Expr::And(all) | Expr::Or(all) => ([None, None], all),
+            Expr::Not(inner) | Expr::IsNull(inner) | Expr::Is(_, inner) | Expr::In { needle: inner, .. } => {
+                ([Some(inner), None], &[])
+            }
+            Expr::Distinct(_, left, right) => ([Some(left), Some(right)], &[]),
+        };
+        two.into_iter().flatten().chain(all)
+    }
 }

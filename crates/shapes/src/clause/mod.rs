@@ -1,13 +1,28 @@
 //! The where-clause language (spec 06 §3): text to one typed tree, and from that tree both a predicate in memory and SQL.
 
 mod catalogue;
+mod check;
+mod error;
+mod eval;
 mod expr;
+mod fold;
 pub mod function;
+mod keyword;
 mod like;
+mod literal;
 mod math;
+mod operand;
+mod overload;
+mod parse;
+mod precedence;
+mod reference;
 mod sql;
+mod syntax;
 mod temporal;
 mod text;
+mod token;
+mod type_name;
+mod typed;
 mod uuid;
 mod value;
 
@@ -15,6 +30,8 @@ pub use expr::{Expr, Truth, Type};
 pub use math::{Float, Numeric};
 pub use temporal::Interval;
 pub use value::{InvalidText, Value};
+
+use std::collections::BTreeSet;
 
 use schema::Table;
 
@@ -37,8 +54,8 @@ impl Clause {
     /// # Errors
     /// [`ClauseError`], its text as spec 06 §3.8 words it.
     pub fn parse(text: &str, table: &Table) -> Result<Clause, ClauseError> {
-        let _ = (text, table);
-        todo!()
+        let expr = check::check(&parse::parse(text)?, table)?;
+        Ok(Clause { expr })
     }
 
     /// The tree.
@@ -50,8 +67,7 @@ impl Clause {
     /// Whether a row of the table is selected: the value is true. False, NULL and an error of evaluation all leave it out.
     #[must_use]
     pub fn matches<V: Values + ?Sized>(&self, row: &V) -> bool {
-        let _ = row;
-        todo!()
+        eval::matches(&self.expr, row)
     }
 
     /// A condition that is true of every row that [`Clause::matches`], for Postgres to leave out others early: those conjuncts
@@ -59,13 +75,14 @@ impl Clause {
     /// as typed literals. `None` if no conjunct is of that kind.
     #[must_use]
     pub fn sql(&self, table: &Table, alias: &str) -> Option<String> {
-        let _ = (table, alias);
-        todo!()
+        sql::condition(&self.expr, table, alias)
     }
 
     /// The columns it looks at, sorted.
     #[must_use]
     pub fn columns(&self) -> Vec<usize> {
-        todo!()
+        let mut columns = BTreeSet::new();
+        self.expr.columns_into(&mut columns);
+        columns.into_iter().collect()
     }
 }
