@@ -227,6 +227,8 @@ impl Outbound {
             self.learn(&delivery.schema, cx);
         }
         let transaction = &delivery.transaction;
+        // If there was no transaction at the client's position, nothing is repeated.
+        self.repeat.take_if(|repeat| repeat.at < transaction.lsn);
         if self.is_held() || self.stops_before(delivery, cx) {
             return Ok(false);
         }
