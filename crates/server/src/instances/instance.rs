@@ -17,7 +17,7 @@ use shapes::Plan;
 use super::{job, membership::Membership, reading::Source, registry::Counters};
 
 /// Changes applied before others get a turn.
-const TURN: usize = 10_000;
+const TURN: usize = 4_000;
 
 /// Looks into the stream before others get a turn.
 const LOOKS: usize = 16;
@@ -58,6 +58,8 @@ pub(super) enum Progress {
     Rows(Lsn),
     /// Not as far as possible, to let others have a turn.
     Turn,
+    /// As far as the stream has come, which is here, and not as far as was asked for.
+    Stream(Lsn),
     /// What comes next is not in the retained history any more.
     Lost,
 }
@@ -128,7 +130,7 @@ impl Instance {
                     wake(awake);
                     return Poll::Ready(Err(Lost));
                 }
-                Progress::Rows(_) | Progress::Turn => {
+                Progress::Rows(_) | Progress::Turn | Progress::Stream(_) => {
                     state.is_moving = true;
                     tokio::spawn(job::run(self.clone()));
                 }
@@ -165,6 +167,9 @@ impl Instance {
                 if !membership.apply(&delivery.transaction) {
                     return Progress::Rows(delivery.transaction.lsn);
                 }
+            }
+            if reached <= head {
+                return Progress::Stream(head);
             }
             membership.pass_over(reached);
         }

@@ -6,7 +6,7 @@ use change::Lsn;
 use schema::Table;
 use session::Image;
 use shapes::{Key, Plan, Purpose, Taken, Values, Want};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::{
     instance::{Instance, Progress, State, wake},
@@ -24,9 +24,17 @@ pub(super) async fn run(instance: Arc<Instance>) {
     let mut reading = None;
     let mut pause = FIRST_PAUSE;
     while let Some(next) = go_on(&instance, reading.as_ref()) {
-        let Next::Read(at) = next else {
-            tokio::task::yield_now().await;
-            continue;
+        let at = match next {
+            Next::Read(at) => at,
+            Next::Yield => {
+                tokio::task::yield_now().await;
+                continue;
+            }
+            Next::Wait(at) => {
+                // Now and then somebody should look whether it is wanted still.
+                let _ = timeout(LONGEST_PAUSE, instance.source.stream.reached(at)).await;
+                continue;
+            }
         };
         match step(&instance, &mut reading, at).await {
             Ok(()) => pause = FIRST_PAUSE,
@@ -55,6 +63,8 @@ enum Next {
     Yield,
     /// Read for the step to this position.
     Read(Lsn),
+    /// Wait for the stream to come to this position.
+    Wait(Lsn),
 }
 
 /// Goes on without reading as far as possible; `None` if the job has ended with that.
@@ -71,6 +81,7 @@ fn go_on(instance: &Instance, reading: Option<&Reading>) -> Option<Next> {
     let serves = |at| at <= wanted || reading.is_some_and(|reading| reading.serves(at));
     let (next, awake) = match progress {
         Progress::Turn => (Some(Next::Yield), state.reached()),
+        Progress::Stream(head) => (Some(Next::Wait(Lsn(head.0 + 1))), state.reached()),
         Progress::Rows(at) if serves(at) => (Some(Next::Read(at)), state.reached()),
         Progress::Rows(_) | Progress::Reached => (None, state.rest()),
         Progress::Lost => (None, state.lose()),

@@ -78,6 +78,22 @@ async fn a_run_of_transactions_is_looked_up_in_one_snapshot() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_position_that_the_stream_has_not_come_to_is_waited_for() {
+    let setting = Setting::create().await;
+    let from = setting.stream.position();
+    let tracker = setting.track("bob", from);
+    reach(&*tracker, from).await;
+    // The log is that of all databases of the cluster.
+    let beyond = Lsn(setting.stream.position().0 + (512 << 10));
+    assert!(!is_reached(&*tracker, beyond).await);
+    let noise = "INSERT INTO noise SELECT i, repeat('x', 1000) FROM generate_series(1, 1000) i;";
+    let rows = format!("{noise} {}", projects(1));
+    let (end, ()) = tokio::join!(setting.run_through(&rows), reach(&*tracker, beyond));
+    reach(&*tracker, end).await;
+    check(&setting, "bob", &*tracker, from, end);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn is_kept_for_those_who_come_back() {
     let setting = Setting::create().await;
     setting.run_through(&projects(3)).await;

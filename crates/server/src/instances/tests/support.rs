@@ -186,6 +186,6 @@ pub async fn until<F: Future<Output = bool>>(mut ask: impl FnMut() -> F) {
 }
 
 /// A key of one column.
-pub fn key(value: impl ToString) -> Key {
+pub fn key(value: impl ToString + Copy) -> Key {
     Key::of(&Row::from_iter([Some(value.to_string().as_bytes())]), &[0]).unwrap()
 }
