@@ -126,7 +126,7 @@ impl Parser<'_> {
         self.expect_word("as")?;
         let target = self.type_name()?;
         self.expect_symbol(")")?;
-        Node::new(at, Form::Cast(Box::new(operand), target))
+        Node::new(at, Form::Cast(Box::new(operand), Box::new(target)))
     }
 
     /// What begins with a name: `type 'literal'`, a call, or a reference.
@@ -138,7 +138,7 @@ impl Parser<'_> {
             let (literal_at, form) = (self.peek().at, Form::Text(text.clone()));
             self.advance();
             let literal = Node::new(literal_at, form)?;
-            return Node::new(at, Form::Cast(Box::new(literal), target));
+            return Node::new(at, Form::Cast(Box::new(literal), Box::new(target)));
         }
         self.return_to(mark);
         let mut names = vec![self.name().ok_or_else(|| self.unexpected())?];

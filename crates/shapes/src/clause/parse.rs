@@ -145,27 +145,41 @@ impl<'a> Parser<'a> {
             Infix::And => Node::new(self.peek().at, Form::And(self.chain(left, "and", Level::Not)?)),
             Infix::Is => self.test(left),
             Infix::Match => self.matched(left),
-            Infix::Operator(operator) => {
-                let at = self.advance();
-                self.refuse_quantifier(at, operator)?;
-                let right = self.right(infix.level(), grammar)?;
-                Node::new(at, Form::Operation(operator.clone(), vec![left, right]))
-            }
-            Infix::TimeZone => {
-                let at = self.advance();
-                self.expect_word("time")?;
-                self.expect_word("zone")?;
-                let zone = self.right(Level::TimeZone, grammar)?;
-                Node::new(at, Form::Call("timezone".into(), vec![zone, left]))
-            }
-            Infix::Cast => {
-                let at = self.advance();
-                let target = self.type_name()?;
-                Node::new(at, Form::Cast(Box::new(left), target))
-            }
+            Infix::Operator(operator) => self.operation(left, operator, infix.level(), grammar),
+            Infix::TimeZone => self.at_time_zone(left, grammar),
+            Infix::Cast => self.cast_to(left),
             Infix::Collation => Err(ClauseError::unsupported(self.peek().at, "CollateClause")),
             Infix::Subscript => Err(ClauseError::unsupported(self.peek().at, "A_Indirection")),
         }
+    }
+
+    fn operation(
+        &mut self,
+        left: Node,
+        operator: &str,
+        level: Level,
+        grammar: Grammar,
+    ) -> Result<Node, ClauseError> {
+        let at = self.advance();
+        self.refuse_quantifier(at, operator)?;
+        let right = self.right(level, grammar)?;
+        Node::new(at, Form::Operation(operator.into(), vec![left, right]))
+    }
+
+    /// `AT TIME ZONE` is a function.
+    fn at_time_zone(&mut self, left: Node, grammar: Grammar) -> Result<Node, ClauseError> {
+        let at = self.advance();
+        self.expect_word("time")?;
+        self.expect_word("zone")?;
+        let zone = self.right(Level::TimeZone, grammar)?;
+        Node::new(at, Form::Call("timezone".into(), vec![zone, left]))
+    }
+
+    /// `::`
+    fn cast_to(&mut self, left: Node) -> Result<Node, ClauseError> {
+        let at = self.advance();
+        let target = self.type_name()?;
+        Node::new(at, Form::Cast(Box::new(left), Box::new(target)))
     }
 
     /// All operands of AND or OR.
@@ -216,36 +230,40 @@ impl<'a> Parser<'a> {
     fn matched(&mut self, operand: Node) -> Result<Node, ClauseError> {
         let at = self.peek().at;
         let negated = self.take_words(&["not"]);
-        let word = self.peek().word().unwrap_or_default().to_owned();
-        self.advance();
-        let node = match &*word {
-            "in" => {
-                let list = self.list(at)?;
-                Form::In(Box::new(operand), list)
-            }
-            "between" => {
-                if self.peek().is_word("symmetric") {
-                    return Err(not_supported(at, "BETWEEN SYMMETRIC"));
-                }
-                _ = self.take_words(&["asymmetric"]);
-                let low = self.expression(Level::Comparison, Grammar::Bound)?;
-                self.expect_word("and")?;
-                let high = self.right(Level::Match, Grammar::Full)?;
-                Form::Between(Box::new([operand, low, high]))
-            }
-            "like" | "ilike" => {
-                let operator = if word == "like" { "~~" } else { "~~*" };
-                self.refuse_quantifier(at, operator)?;
-                let pattern = self.right(Level::Match, Grammar::Full)?;
-                if self.peek().is_word("escape") {
-                    let message = "unknown or unsupported function like_escape/2";
-                    return Err(ClauseError::at(self.peek().at, message));
-                }
-                Form::Operation(operator.into(), vec![operand, pattern])
-            }
-            _ => return Err(not_supported(at, "SIMILAR TO")),
+        let form = if self.take_words(&["in"]) {
+            Form::In(Box::new(operand), self.list(at)?)
+        } else if self.take_words(&["between"]) {
+            Form::Between(self.range(at, operand)?)
+        } else if self.take_words(&["like"]) {
+            Form::Operation("~~".into(), self.pattern(at, "~~", operand)?)
+        } else if self.take_words(&["ilike"]) {
+            Form::Operation("~~*".into(), self.pattern(at, "~~*", operand)?)
+        } else {
+            return Err(not_supported(at, "SIMILAR TO"));
         };
-        Node::new(at, node)?.negated_if(negated)
+        Node::new(at, form)?.negated_if(negated)
+    }
+
+    /// What follows BETWEEN.
+    fn range(&mut self, at: usize, operand: Node) -> Result<Box<[Node; 3]>, ClauseError> {
+        if self.peek().is_word("symmetric") {
+            return Err(not_supported(at, "BETWEEN SYMMETRIC"));
+        }
+        _ = self.take_words(&["asymmetric"]);
+        let low = self.expression(Level::Comparison, Grammar::Bound)?;
+        self.expect_word("and")?;
+        let high = self.right(Level::Match, Grammar::Full)?;
+        Ok(Box::new([operand, low, high]))
+    }
+
+    /// What follows LIKE.
+    fn pattern(&mut self, at: usize, operator: &str, operand: Node) -> Result<Vec<Node>, ClauseError> {
+        self.refuse_quantifier(at, operator)?;
+        let pattern = self.right(Level::Match, Grammar::Full)?;
+        if self.peek().is_word("escape") {
+            return Err(ClauseError::at(self.peek().at, "unknown or unsupported function like_escape/2"));
+        }
+        Ok(vec![operand, pattern])
     }
 
     /// The list after IN.

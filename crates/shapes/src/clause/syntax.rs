@@ -47,7 +47,7 @@ pub(super) enum Form {
     /// `a BETWEEN b AND c`
     Between(Box<[Node; 3]>),
     /// `a::type`, `CAST(a AS type)`, `type 'a'`
-    Cast(Box<Node>, TypeName),
+    Cast(Box<Node>, Box<TypeName>),
     /// `f(a, …)`
     Call(Box<str>, Vec<Node>),
 }
