@@ -4,12 +4,10 @@
 //! Clients that ask for the same at the same time share one snapshot and one read of it. Whatever the size of a table and however
 //! many ask, a bounded part of it is in memory.
 
-mod budget;
 mod encode;
 mod job;
 mod read;
 mod size;
-mod spool;
 mod tape;
 
 use std::{
@@ -24,10 +22,7 @@ use postgres::{replication::Control, snapshot::SnapshotPool};
 use session::ReadRequest;
 use tokio::sync::{mpsc, oneshot};
 
-use self::{
-    budget::Budget,
-    tape::{Played, Player, Recorder, Tape},
-};
+use self::tape::{Budget, Played, Player, Recorder, Tape};
 use crate::{
     backend::{OpenSnapshot, SnapshotPart},
     config::InitialLimits,
@@ -156,3 +151,6 @@ async fn hand_on(mut player: Player, begun: oneshot::Receiver<()>, sender: mpsc:
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

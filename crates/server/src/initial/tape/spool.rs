@@ -4,7 +4,7 @@ use std::{fs::File, io, os::unix::fs::FileExt, path::Path};
 
 use bytes::{Buf, Bytes};
 
-use super::tape::Frame;
+use super::Frame;
 
 /// Bytes read at a time, unless one frame is larger.
 const PIECE: usize = 64 * 1024;

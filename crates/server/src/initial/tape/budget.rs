@@ -7,7 +7,7 @@ use std::sync::{
 
 /// A number of bytes to be divided.
 #[derive(Debug)]
-pub(super) struct Budget {
+pub(in crate::initial) struct Budget {
     limit: usize,
     used: AtomicUsize,
 }
@@ -20,7 +20,7 @@ pub(super) struct Share {
 }
 
 impl Budget {
-    pub(super) fn new(limit: usize) -> Arc<Budget> {
+    pub(in crate::initial) fn new(limit: usize) -> Arc<Budget> {
         Arc::new(Budget { limit, used: AtomicUsize::new(0) })
     }
 
