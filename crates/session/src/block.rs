@@ -8,7 +8,8 @@ use protocol::wire::SatRpcRequest;
 use schema::Table;
 
 use crate::{
-    ClientUpdate, Delivery, Millis, Output, ReadRequest, SnapshotId, StoredSubscription, context::Context, wire,
+    ClientUpdate, Delivery, Millis, Output, ReadRequest, SnapshotId, StoredSubscription, context::Context,
+    wire,
 };
 
 /// What a block brings.

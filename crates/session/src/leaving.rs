@@ -28,7 +28,9 @@ impl Leaving<'_> {
     pub(crate) fn keys(&self, raced: &[Arc<Delivery>], reads: &Reads) -> Result<Vec<Bytes>, EncodeError> {
         let mut going: Vec<(RelationId, Key)> = Vec::new();
         for tracker in &self.trackers {
-            going.extend(tracker.members(self.at).into_iter().filter(|(id, key)| !self.keeps_unseen(*id, key)));
+            going.extend(
+                tracker.members(self.at).into_iter().filter(|(id, key)| !self.keeps_unseen(*id, key)),
+            );
         }
         for (relation, key, row) in self.raced(raced, reads) {
             let layers = reads.request.reads.iter().flat_map(|read| &read.plan.layers);

@@ -31,8 +31,8 @@ mod wire;
 pub use config::{SessionConfig, SessionLimits};
 pub use delivery::Delivery;
 pub use io::{
-    Admission, ClientUpdate, CloseCode, Input, Interest, Millis, Now, Output, PendingMigrations,
-    RefusalKind, SnapshotFailure, SnapshotId, StoredClient, StoredSubscription, Unavailable, World, WriteOutcome,
+    Admission, ClientUpdate, CloseCode, Input, Interest, Millis, Now, Output, PendingMigrations, RefusalKind,
+    SnapshotFailure, SnapshotId, StoredClient, StoredSubscription, Unavailable, World, WriteOutcome,
 };
 pub use session::Session;
 pub use track::{Image, Known, Lost, Moves, Read, ReadKind, ReadRequest, Tracker};

@@ -177,10 +177,7 @@ impl Outbound {
 
     /// Whether transactions that don't concern the subscriptions may be left out.
     pub(crate) fn is_selective(&self) -> bool {
-        !self.is_held()
-            && self.is_under_way()
-            && self.blocks.is_empty()
-            && self.doubtful.is_none()
+        !self.is_held() && self.is_under_way() && self.blocks.is_empty() && self.doubtful.is_none()
     }
 
     /// Whether the stream has come to where the client is, and the schema there is known. No block is dealt with before.

@@ -32,9 +32,10 @@ impl Outbound {
     /// Whether the stream has to stand still for a block.
     pub(super) fn is_held_by_blocks(&self) -> bool {
         let is_under_way = self.is_under_way();
-        let head_waits = self.blocks.front().is_some_and(|head| {
-            head.is_due(self.cursor) || matches!(head.phase, Phase::Planned { .. })
-        });
+        let head_waits = self
+            .blocks
+            .front()
+            .is_some_and(|head| head.is_due(self.cursor) || matches!(head.phase, Phase::Planned { .. }));
         is_under_way
             && (head_waits
                 || self.blocks.iter().any(|block| match block.phase {

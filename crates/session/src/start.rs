@@ -220,7 +220,8 @@ impl Start {
         for id in &self.body.subscription_ids {
             let known = stored.subscriptions.iter().find(|known| known.id.as_str() == id);
             let known = known.filter(|known| !self.has_passed_end_of(known, position));
-            let Some(subscription) = known.and_then(|known| Subscription::restore(known, &schema, user)) else {
+            let Some(subscription) = known.and_then(|known| Subscription::restore(known, &schema, user))
+            else {
                 return Err(self.refuse(Code::SubscriptionNotFound, unknown_subscription(id)));
             };
             if subscriptions.iter().any(|earlier: &Subscription| earlier.id == subscription.id) {
@@ -289,7 +290,11 @@ impl Start {
     /// Transactions whose additional data the client has seen. It names those at its position only, and not again later.
     fn observed(&self, stored: &StoredClient) -> Vec<u64> {
         let named = &self.body.observed_transaction_data;
-        if named.is_empty() { stored.observed.clone() } else { named.iter().copied().take(MAX_OBSERVED).collect() }
+        if named.is_empty() {
+            stored.observed.clone()
+        } else {
+            named.iter().copied().take(MAX_OBSERVED).collect()
+        }
     }
 
     /// Whether the client is known to have seen the end of a subscription (spec 02 §11.3).
@@ -391,7 +396,11 @@ mod tests {
     fn a_client_cut_off_between_migrations_goes_on_at_their_end() {
         let pending =
             PendingMigrations { last: Lsn(10), versions: ["1", "2", "3"].map(str::to_owned).to_vec() };
-        let stored = StoredClient { subscriptions: Vec::new(), pending_migrations: Some(pending), observed: Vec::new() };
+        let stored = StoredClient {
+            subscriptions: Vec::new(),
+            pending_migrations: Some(pending),
+            observed: Vec::new(),
+        };
         let at = |n| resumes_at(Lsn(n), &stored).0;
         assert_eq!([at(7), at(8), at(9), at(10), at(11)], [7, 10, 10, 10, 11]);
     }

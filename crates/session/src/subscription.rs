@@ -247,9 +247,10 @@ impl Subscriptions {
     ) -> (Vec<(usize, Read)>, Known) {
         let (ending, kept) = self.parted(leaving, earlier);
         let is_followed = |plan: &Arc<Plan>| self.set.trackers().iter().any(|t| t.plan() == plan);
-        let reads = ending.into_iter().filter(|plan| !is_followed(plan)).filter(|plan| {
-            plan.relations().iter().any(|relation| !kept.has_all_of(*relation))
-        });
+        let reads = ending
+            .into_iter()
+            .filter(|plan| !is_followed(plan))
+            .filter(|plan| plan.relations().iter().any(|relation| !kept.has_all_of(*relation)));
         let reads = reads.map(|plan| (0, Read { plan, kind: ReadKind::Keys })).collect();
         (reads, known_by(&kept))
     }
@@ -267,8 +268,10 @@ impl Subscriptions {
         leaving: &[SubscriptionId],
         earlier: impl Iterator<Item = &'a Subject>,
     ) -> (Vec<Arc<Plan>>, ShapeSet) {
-        let (ending, staying): (Vec<&Subscription>, Vec<&Subscription>) =
-            self.counting_after(earlier).into_iter().partition(|subscription| leaving.contains(&subscription.id));
+        let (ending, staying): (Vec<&Subscription>, Vec<&Subscription>) = self
+            .counting_after(earlier)
+            .into_iter()
+            .partition(|subscription| leaving.contains(&subscription.id));
         let kept = self.set_of(&staying);
         let mut plans: Vec<Arc<Plan>> = ending.into_iter().flat_map(Subscription::plans).cloned().collect();
         plans.retain(|plan| !kept.plans().contains(plan));
@@ -441,9 +444,11 @@ impl Subscriptions {
             )));
         }
         let schema = cx.world.schema();
-        shape::check(&request.shape_requests, &schema, &self.user, &cx.config.shapes).map_err(|errors| SubsError {
-            shape_request_error: errors,
-            ..refusal("Could not establish a subscription due to errors on requests")
+        shape::check(&request.shape_requests, &schema, &self.user, &cx.config.shapes).map_err(|errors| {
+            SubsError {
+                shape_request_error: errors,
+                ..refusal("Could not establish a subscription due to errors on requests")
+            }
         })
     }
 }

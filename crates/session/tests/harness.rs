@@ -338,9 +338,7 @@ impl Harness {
 pub fn subscription(id: &str, tables: &[&str]) -> SatSubsReq {
     let shape = |(index, table): (usize, &&str)| SatShapeReq {
         request_id: format!("r{index}"),
-        shape_definition: Some(SatShapeDef {
-            selects: vec![tables::select(table)],
-        }),
+        shape_definition: Some(SatShapeDef { selects: vec![tables::select(table)] }),
     };
     SatSubsReq {
         subscription_id: id.to_owned(),

@@ -24,7 +24,8 @@ pub fn members(plan: &Plan, rows: &Rows) -> BTreeSet<(RelationId, String)> {
         let mut grown = false;
         for (index, layer) in plan.layers.iter().enumerate() {
             for ((_, key), values) in rows.iter().filter(|((relation, _), _)| *relation == layer.table.id) {
-                let bytes: Vec<Option<&[u8]>> = values.iter().map(|v| v.as_deref().map(str::as_bytes)).collect();
+                let bytes: Vec<Option<&[u8]>> =
+                    values.iter().map(|v| v.as_deref().map(str::as_bytes)).collect();
                 let linked = index == 0
                     || layer.links.iter().any(|link| {
                         let parent = &plan.layers[link.parent];

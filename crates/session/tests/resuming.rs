@@ -34,7 +34,9 @@ fn a_known_client_goes_on_after_its_position_with_its_subscriptions() {
     let events = harness.resume(500, &[uuid(1)], client(vec![stored(&uuid(1), &["items"], None)]));
     assert!(is_streaming(&events));
     assert_eq!(harness.session.cursor(), Some(Lsn(500)));
-    assert!(matches!(&harness.asked[..], [Output::Watch(interests)] if matches!(&interests[..], [all] if all.relation == ITEMS)));
+    assert!(
+        matches!(&harness.asked[..], [Output::Watch(interests)] if matches!(&interests[..], [all] if all.relation == ITEMS))
+    );
     let events = harness.stream(&[delivery(600, 800, vec![insert(ITEMS, &["1", "a"])])]);
     let [relations @ .., Event::Transaction(t)] = &events[..] else { panic!("{events:?}") };
     assert!(relations.len() == 5 && relations.iter().all(|event| matches!(event, Event::Relation(_))));
@@ -208,7 +210,8 @@ fn a_client_cut_off_between_migrations_gets_the_rest() {
         });
         let versions = [&first, &second, &third].map(|migration| migration.version.clone()).to_vec();
         let pending = PendingMigrations { last: Lsn(900), versions };
-        let stored = StoredClient { subscriptions: vec![], pending_migrations: Some(pending), observed: vec![] };
+        let stored =
+            StoredClient { subscriptions: vec![], pending_migrations: Some(pending), observed: vec![] };
         let events = harness.resume(lsn, &[], stored);
         let sent: Vec<_> = events
             .iter()

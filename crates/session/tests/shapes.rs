@@ -124,8 +124,11 @@ fn what_one_shape_loses_and_another_keeps_stays() {
     let second = harness.world.tracker();
     second.set(|facts| facts.members = BTreeSet::from([(ISSUES, key("2")), (PROJECTS, key("1"))]));
     let change = update(PROJECTS, &["1", "a", "7"], &["1", "b", "7"]);
-    let rows =
-        vec![moved(PROJECTS, "1", true, false), moved(ISSUES, "1", true, false), moved(ISSUES, "2", true, false)];
+    let rows = vec![
+        moved(PROJECTS, "1", true, false),
+        moved(ISSUES, "1", true, false),
+        moved(ISSUES, "2", true, false),
+    ];
     says(&first, 2_000, Moves { delta: Delta { rows, ..Delta::default() }, ..Moves::default() });
     let staying = vec![moved(PROJECTS, "1", true, true)];
     says(&second, 2_000, Moves { delta: Delta { rows: staying, ..Delta::default() }, ..Moves::default() });
@@ -211,8 +214,9 @@ fn a_gone_batch_of_a_followed_shape_needs_no_query_and_spares_what_other_shapes_
 
 #[test]
 fn a_row_that_moved_to_a_staying_shape_behind_the_snapshot_of_a_gone_batch_is_given_back() {
-    let mut harness =
-        Harness::streaming().with_subscription(&uuid(1), &["a items"]).with_subscription(&uuid(2), &["b items"]);
+    let mut harness = Harness::streaming()
+        .with_subscription(&uuid(1), &["a items"])
+        .with_subscription(&uuid(2), &["b items"]);
     harness.unsubscribe(&[&uuid(1)]);
     let id = harness.snapshot();
     // The snapshot does not see this one, which is in the log before its position.

@@ -36,10 +36,7 @@ fn start_error(events: &[Event]) -> (i32, String) {
 fn a_first_start_is_answered_first_then_all_relations_and_nothing_else_without_migrations() {
     let mut harness = Harness::known();
     let events = harness.request(Request::StartReplication(SatInStartReplicationReq::default()));
-    let [Event::Answer(_, _, body), relations @ ..] = &events[..]
-    else {
-        panic!("{events:?}")
-    };
+    let [Event::Answer(_, _, body), relations @ ..] = &events[..] else { panic!("{events:?}") };
     let body: SatInStartReplicationResp = decode(body);
     assert_eq!((body.err, body.unacked_window_size), (None, Some(30)));
     let names = ["items", "notes", "owned", "projects", "issues"];

@@ -207,7 +207,10 @@ fn a_failed_snapshot_is_taken_again_after_the_reply_and_in_the_end_the_connectio
     harness.open(id, 700, 2_000);
     let mut tries = 0;
     loop {
-        assert!(harness.input(Input::SnapshotFailed { id, why: SnapshotFailure::Unavailable }).is_empty(), "no SatSubsDataError ever");
+        assert!(
+            harness.input(Input::SnapshotFailed { id, why: SnapshotFailure::Unavailable }).is_empty(),
+            "no SatSubsDataError ever"
+        );
         if harness.closed.is_some() {
             break;
         }

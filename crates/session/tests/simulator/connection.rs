@@ -10,8 +10,8 @@ use bytes::Bytes;
 use change::{ClientLsn, ClientTransaction, RelationId, RowChange, Snapshot, Tag, Tags};
 use protocol::{GoneEncoder, InsertEncoder};
 use session::{
-    Admission, ClientUpdate, Delivery, Input, Interest, Now, Output, ReadKind, ReadRequest, Session, SnapshotFailure, SnapshotId,
-    StoredClient, WriteOutcome,
+    Admission, ClientUpdate, Delivery, Input, Interest, Now, Output, ReadKind, ReadRequest, Session,
+    SnapshotFailure, SnapshotId, StoredClient, WriteOutcome,
 };
 use shapes::RoutingIndex;
 
@@ -66,7 +66,11 @@ impl Connection {
     pub fn describe(&self) -> String {
         let snapshots: Vec<_> = self.snapshots.iter().map(|(id, _, parts)| (id, parts.is_some())).collect();
         let frames = self.session.wants_snapshot_frames();
-        format!("{} tasks, {} stores, snapshots {snapshots:?}, wants frames of {frames:?}", self.tasks.len(), self.stores.len())
+        format!(
+            "{} tasks, {} stores, snapshots {snapshots:?}, wants frames of {frames:?}",
+            self.tasks.len(),
+            self.stores.len()
+        )
     }
 
     pub fn hand(&mut self, input: Input, now: Now) {
@@ -218,7 +222,8 @@ impl Connection {
             }
             Task::WalEnd => Input::WalEnd(Ok(postgres.end())),
             Task::Open(id) => {
-                let Some((_, request, parts)) = self.snapshots.iter_mut().find(|(open, ..)| *open == id) else {
+                let Some((_, request, parts)) = self.snapshots.iter_mut().find(|(open, ..)| *open == id)
+                else {
                     return true;
                 };
                 if random.one_in(12) {
