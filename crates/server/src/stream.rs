@@ -29,6 +29,9 @@ pub struct Stream {
 /// before queries see it.
 const RECENT: usize = 4096;
 
+/// Transactions in order, and the position up to which there are no others of what was asked for.
+pub type Batch = (Vec<Arc<Delivery>>, Lsn);
+
 /// A transaction in the window.
 struct Kept(Arc<Delivery>);
 
@@ -125,7 +128,7 @@ impl Stream {
     ///
     /// # Errors
     /// [`Trimmed`] if the window begins after `cursor`.
-    pub fn read_after(&self, cursor: Lsn, max: usize) -> Result<(Vec<Arc<Delivery>>, Lsn), Trimmed> {
+    pub fn read_after(&self, cursor: Lsn, max: usize) -> Result<Batch, Trimmed> {
         let (entries, reached) = self.journal.read_after(cursor, max)?;
         Ok((entries.iter().map(|kept| kept.0.clone()).collect(), reached))
     }
@@ -145,7 +148,7 @@ impl Stream {
     ///
     /// # Errors
     /// [`Trimmed`] if one of them is not in the window any more.
-    pub fn read_noted(&self, seat: &Seat, cursor: Lsn) -> Result<Option<(Vec<Arc<Delivery>>, Lsn)>, Trimmed> {
+    pub fn read_noted(&self, seat: &Seat, cursor: Lsn) -> Result<Option<Batch>, Trimmed> {
         let reached = self.position();
         let Some(positions) = seat.concerning(cursor, reached) else { return Ok(None) };
         let entries = self.journal.read_at(&positions)?;
@@ -163,7 +166,7 @@ impl Stream {
         cursor: Lsn,
         until: Lsn,
         max: usize,
-    ) -> Result<(Vec<Arc<Delivery>>, Lsn), Trimmed> {
+    ) -> Result<Batch, Trimmed> {
         let touches =
             |kept: &Kept| kept.0.relations().iter().any(|relation| relations.binary_search(relation).is_ok());
         let (entries, reached) = self.journal.search(cursor, until, max, touches)?;

@@ -25,6 +25,8 @@ pub struct ShapeConfig {
 pub struct InitialLimits {
     /// Most rows of one shape; `None` for any number.
     pub rows: Option<u64>,
+    /// Bytes of what is read, or has been read a moment ago, that are held for others who may want it.
+    pub memory: usize,
     /// Where what does not fit in memory is kept for a while.
     pub spool: PathBuf,
 }
@@ -48,11 +50,12 @@ pub(super) fn read(source: &mut Source<'_>) -> ShapeConfig {
     let spool = source.read(s::TIELINE_SPOOL_DIR, parse::directory).unwrap_or_else(|| default_spool(source));
     let cache =
         source.read(s::TIELINE_SHAPE_CACHE, |v| parse::size_within(v, 1 << 20..=u64::MAX, "at least 1M"));
+    let cache = cache.unwrap_or(64 << 20);
     ShapeConfig {
         limits: ShapeLimits { depth, layers, clause },
         snapshots: SnapshotSettings { connections, statement_timeout, ..snapshots },
-        initial: InitialLimits { rows, spool },
-        cache: cache.unwrap_or(64 << 20),
+        initial: InitialLimits { rows, memory: cache, spool },
+        cache,
     }
 }
 

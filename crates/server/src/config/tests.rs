@@ -35,7 +35,7 @@ fn defaults_are_those_of_the_reference() {
     let ShapeConfig { limits, snapshots, initial, cache } = config.shapes;
     assert_eq!(limits, ::shapes::ShapeLimits { depth: 16, layers: 256, clause: 256 << 10 });
     assert_eq!((snapshots.connections, snapshots.statement_timeout), (8, Duration::ZERO));
-    assert_eq!(initial, InitialLimits { rows: None, spool: std::env::temp_dir() });
+    assert_eq!(initial, InitialLimits { rows: None, memory: 64 << 20, spool: std::env::temp_dir() });
     assert_eq!(cache, 64 << 20);
 }
 
@@ -55,7 +55,7 @@ fn shapes_are_bounded_as_told() {
     let ShapeConfig { limits, snapshots, initial, cache } = config.shapes;
     assert_eq!(limits, ::shapes::ShapeLimits { depth: 3, layers: 12, clause: 4 << 10 });
     assert_eq!((snapshots.connections, snapshots.statement_timeout), (2, Duration::from_secs(300)));
-    assert_eq!(initial, InitialLimits { rows: Some(100_000), spool: ".".into() });
+    assert_eq!(initial, InitialLimits { rows: Some(100_000), memory: 1 << 30, spool: ".".into() });
     assert_eq!(cache, 1 << 30);
 }
 

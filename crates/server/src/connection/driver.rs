@@ -11,7 +11,7 @@ use std::{
 
 use bytes::{Buf as _, BytesMut};
 use change::Lsn;
-use session::{CloseCode, Delivery, Input, Output, Session, Tracker};
+use session::{CloseCode, Input, Output, Session, Tracker};
 use tokio::{
     io::Interest,
     net::TcpStream,
@@ -21,6 +21,7 @@ use tokio::{
 use super::{Hub, Mailbox, actions::Actions, clock, closing::Stage};
 use crate::{
     gate::{Failures, Place},
+    stream::Batch,
     watchers::ConnectionId,
     websocket::{self, Decoder, Event, Outbox},
 };
@@ -372,7 +373,7 @@ impl Driver {
     }
 
     /// Those after the cursor that concern the session, if it is known which they are; otherwise all of them.
-    fn next_transactions(&self, cursor: Lsn) -> Result<(Vec<Arc<Delivery>>, Lsn), journal::Trimmed> {
+    fn next_transactions(&self, cursor: Lsn) -> Result<Batch, journal::Trimmed> {
         if self.session.is_selective()
             && let Some(seat) = &self.actions.seat
             && let Some(noted) = self.hub.stream.read_noted(seat, cursor)?

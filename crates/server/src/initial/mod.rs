@@ -32,9 +32,6 @@ use crate::{
 /// Messages that wait for one connection to take them.
 const QUEUE: usize = 4;
 
-/// Bytes of what is read, or has been read a moment ago, that are held for others who may want it.
-const MEMORY: usize = 64 << 20;
-
 /// How long what has been read is kept for others to ask for.
 const KEEP: Duration = Duration::from_secs(1);
 
@@ -64,7 +61,7 @@ impl Initial {
     /// Reads by connections of `pool`. `control` is that of the replication stream that `stream` is fed from.
     #[must_use]
     pub fn new(pool: SnapshotPool, stream: Arc<Stream>, control: Control, limits: InitialLimits) -> Initial {
-        let (budget, flights) = (Budget::new(MEMORY), Mutex::default());
+        let (budget, flights) = (Budget::new(limits.memory), Mutex::default());
         Initial(Arc::new(Inner { pool, stream, control, limits, budget, flights }))
     }
 

@@ -18,7 +18,7 @@ fn initial(setting: &Setting, connections: usize, rows: Option<u64>) -> Initial 
     let settings =
         SnapshotSettings { connections, patience: Duration::from_secs(20), ..SnapshotSettings::default() };
     let pool = SnapshotPool::new(setting.config.clone(), settings);
-    let limits = InitialLimits { rows, spool: std::env::temp_dir() };
+    let limits = InitialLimits { rows, memory: 64 << 20, spool: std::env::temp_dir() };
     Initial::new(pool, setting.stream.clone(), setting.control.clone(), limits)
 }
 

@@ -105,9 +105,9 @@ async fn read(stream: Arc<Stream>, progress: Arc<Mutex<Progress>>, number: u64, 
             0 => random.below(deliveries.len() as u64 + 1) as usize,
             _ => deliveries.len(),
         };
-        let positions = deliveries.iter().take(taken).map(|delivery| delivery.transaction.lsn.0);
+        let mut positions = deliveries.iter().take(taken).map(|delivery| delivery.transaction.lsn.0);
         got.extend(positions.clone().filter(|position| concerns(&watched, *position)));
-        cursor = if taken == deliveries.len() { reached.0 } else { positions.last().unwrap_or(cursor) };
+        cursor = if taken == deliveries.len() { reached.0 } else { positions.next_back().unwrap_or(cursor) };
         expected.extend((before + 1..=cursor).filter(|position| concerns(&watched, *position)));
         match random.below(8) {
             0 | 1 => {
