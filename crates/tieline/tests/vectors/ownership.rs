@@ -74,6 +74,7 @@ async fn v66_no_comment_reaches_other_users_rows() {
         ("this.body = 'x' --", "n1"),
         ("this.body = 'x' /* ) OR (true */", "n1"),
         ("this.body = 'x'\n-- ) OR true\n", "n1"),
+        ("this.body = 'x' -- one\nAND -- another\ntrue", "n1"),
     ] {
         let mut c = rig.viewer().await;
         c.gets("A", all("notes").filter(clause), rows).await;

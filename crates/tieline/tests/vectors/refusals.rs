@@ -293,19 +293,25 @@ async fn a_huge_or_deep_request_is_refused_and_harms_nobody() {
         "forty levels were accepted"
     );
     // Answered one way or the other, and if it is taken, then for what it says.
-    for (clause, rows) in [
+    for (what, (clause, rows)) in [
         (format!("{}true{}", "(".repeat(100_000), ")".repeat(100_000)), 1),
         (format!("{}true", "NOT ".repeat(50_000)), 1),
         (format!("{}true", "not(".repeat(50_001)), 0),
-        (format!("this.a = 2{}", " OR this.a = 2".repeat(15_000)), 0),
-        (format!("this.a = 1{}", " AND this.a < 2".repeat(15_000)), 1),
+        (format!("this.a = 2{}", " OR this.a = 2".repeat(3_000)), 0),
+        (format!("this.a = 1{}", " AND this.a < 2".repeat(3_000)), 1),
         (format!("this.a = {}1", "- ".repeat(100_000)), 1),
-        (format!("this.a IN (2{})", ",2".repeat(100_000)), 0),
+        (format!("this.a IN (2{})", ",2".repeat(20_000)), 0),
         ("x".repeat(600_000), 0),
-    ] {
+    ]
+    .into_iter()
+    .enumerate()
+    {
         let requests = vec![all("nums").filter(clause).request("r1")];
         match c.ask(&subscription_id("A"), requests).await {
-            Some(error) => assert_eq!(error.shape_request_error[0].code, INVALID_WHERE_CLAUSE),
+            Some(error) => {
+                let code = error.shape_request_error.first().map(|error| error.code);
+                assert_eq!(code, Some(INVALID_WHERE_CLAUSE), "clause {what}: {error:?}");
+            }
             None => {
                 c.sees(if rows == 1 { "DATA A[I x1]" } else { "DATA A[]" }).await;
                 c.unsub("A").await;
