@@ -2,4 +2,5 @@
 
 mod install;
 mod stream;
+mod where_oracle;
 mod writer;

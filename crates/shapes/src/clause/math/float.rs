@@ -29,15 +29,50 @@ impl Float {
 
     /// As `float8out` does: the shortest text that is read as the same number.
     pub(in crate::clause) fn print(self) -> String {
-        let scientific = format!("{:e}", self.0);
-        print(self.0, &scientific, 15)
+        let read = |text: &str| text.parse::<f64>().ok().map(f64::to_bits);
+        let shortest =
+            shortest(&|digits| scientific(self.0, digits), |text| read(text) == Some(self.0.to_bits()));
+        print(self.0, &shortest, 15)
     }
 
     /// As `float4out` does.
     pub(in crate::clause) fn print_single(self) -> String {
-        let scientific = format!("{:e}", narrow(self.0));
-        print(self.0, &scientific, 6)
+        let single = narrow(self.0);
+        let read = |text: &str| text.parse::<f32>().ok().map(f32::to_bits);
+        let shortest =
+            shortest(&|digits| scientific(single, digits), |text| read(text) == Some(single.to_bits()));
+        print(self.0, &shortest, 6)
     }
+}
+
+/// A number in scientific notation with so many digits, or as few as tell it from others.
+fn scientific(number: impl std::fmt::LowerExp, digits: Option<usize>) -> String {
+    match digits {
+        Some(digits) => format!("{number:.*e}", digits.saturating_sub(1)),
+        None => format!("{number:e}"),
+    }
+}
+
+/// The shortest scientific notation that is read as the number, and is still if it is a trifle more or less: Postgres does
+/// not count on readers that round halves to even.
+fn shortest(written: &dyn Fn(Option<usize>) -> String, is_read: impl Fn(&str) -> bool) -> String {
+    let is_safe = |text: &str| {
+        let (mantissa, exponent) = text.split_once('e').unwrap_or((text, "0"));
+        let Some(last @ b'1'..=b'9') = mantissa.bytes().last() else {
+            return matches!(mantissa, "0" | "-0" | "inf" | "-inf" | "NaN");
+        };
+        let point = if mantissa.contains('.') { "" } else { "." };
+        let less =
+            format!("{}{}{point}{}e{exponent}", &mantissa[..mantissa.len() - 1], last - b'1', "9".repeat(30));
+        let more = format!("{mantissa}{point}{}1e{exponent}", "0".repeat(30));
+        is_read(&less) && is_read(&more)
+    };
+    let first = written(None);
+    if is_safe(&first) {
+        return first;
+    }
+    let digits = first.bytes().take_while(|b| *b != b'e').filter(u8::is_ascii_digit).count();
+    (digits + 1..=17).map(|digits| written(Some(digits))).find(|text| is_safe(text)).unwrap_or(first)
 }
 
 impl Ord for Float {
@@ -257,4 +292,35 @@ pub(in crate::clause) fn from_numeric(arguments: &[View<'_>]) -> Result<Value, R
 
 pub(in crate::clause) fn from_numeric_single(arguments: &[View<'_>]) -> Result<Value, Raised> {
     from_text(arguments, Float::parse_single)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Float;
+
+    #[test]
+    fn the_shortest_text_is_not_halfway_to_another_number() {
+        for (text, printed) in [
+            ("90071199254740993", "9.007119925474099e+16"),
+            ("0.1", "0.1"),
+            ("-0", "-0"),
+            ("5e-324", "5e-324"),
+            ("1e15", "1e+15"),
+            ("123456789012345", "123456789012345"),
+            ("0.0001", "0.0001"),
+            ("0.00001", "1e-05"),
+            ("100", "100"),
+        ] {
+            assert_eq!(Float::parse(text).map(Float::print).as_deref(), Some(printed), "{text}");
+        }
+        for (text, printed) in
+            [("16777217", "1.6777216e+07"), ("0.1", "0.1"), ("123456", "123456"), ("1e6", "1e+06")]
+        {
+            assert_eq!(
+                Float::parse_single(text).map(Float::print_single).as_deref(),
+                Some(printed),
+                "{text}"
+            );
+        }
+    }
 }

@@ -7,8 +7,12 @@ use super::{Interval, parse::Cursor, print::push_time};
 impl Interval {
     /// Reads an interval as `interval_in` does, in the forms above; `ago` at the end turns the signs around.
     pub(in crate::clause) fn parse(text: &str) -> Option<Interval> {
-        let mut cursor = Cursor::new(text);
-        let sum = if cursor.byte(b'P') { designated(cursor) } else { verbose(cursor) }?;
+        let sum = match text.strip_prefix('P') {
+            // ISO 8601 leaves no room for blanks.
+            Some(designators) if designators.contains(char::is_whitespace) => None,
+            Some(designators) => designated(Cursor::new(designators)),
+            None => verbose(Cursor::new(text)),
+        }?;
         let months = sum.years.checked_mul(12)?.checked_add(sum.months)?;
         Some(Interval {
             months: i32::try_from(months).ok()?,
@@ -35,8 +39,8 @@ enum Unit {
 struct Number {
     negative: bool,
     whole: i64,
-    /// From 0 to 1, its sign left out.
-    fraction: f64,
+    /// From 0 to 1, its sign left out; `None` if there is no point.
+    fraction: Option<f64>,
 }
 
 #[derive(Default)]
@@ -56,9 +60,9 @@ impl Sum {
             return None;
         }
         self.seen.push(unit);
-        let sign = if number.negative { -1 } else { 1 };
+        let sign: i32 = if number.negative { -1 } else { 1 };
         let (whole, fraction) =
-            (sign * number.whole, if number.negative { -number.fraction } else { number.fraction });
+            (i64::from(sign) * number.whole, f64::from(sign) * number.fraction.unwrap_or(0.0));
         match unit {
             Unit::Time(micros) => {
                 self.micros += i128::from(whole) * i128::from(micros);
@@ -111,58 +115,54 @@ fn add(sum: i64, whole: i64, scale: i64) -> Option<i64> {
     i32::try_from(sum).ok().map(i64::from)
 }
 
-/// Numbers with units, a time, a number of days before a time, one of seconds at the end.
+/// Numbers with units, a time, a number of days before a time, one of seconds at the end; blanks between them.
 fn verbose(mut cursor: Cursor<'_>) -> Option<Sum> {
     let mut sum = Sum::default();
-    let mut ago = false;
     if cursor.is_empty() {
         return None;
     }
-    while !cursor.is_empty() && !ago {
-        let negative = sign(&mut cursor);
-        let number = number(&mut cursor, negative)?;
-        if cursor.peek() == Some(b':') {
-            sum.add_time(&mut cursor, number)?;
-        } else if cursor.peek() == Some(b'-') && number.fraction == 0.0 {
-            cursor.byte(b'-');
-            let months = cursor.number(1, 2).filter(|months| *months < 12)?;
-            sum.add(number, Unit::Year(1))?;
-            sum.add(Number { whole: months, ..number }, Unit::Month)?;
-        } else {
-            cursor.blanks();
-            let unit = match cursor.letters() {
-                b"" if cursor.is_empty() => Unit::Time(1_000_000),
-                // Days, if a time follows; nothing else may.
-                b"" => {
-                    sum.add(number, Unit::Day)?;
-                    let negative = sign(&mut cursor);
-                    let hours = self::number(&mut cursor, negative)?;
-                    sum.add_time(&mut cursor, hours)?;
-                    cursor.blanks();
-                    continue;
-                }
-                name => unit(name)?,
-            };
-            sum.add(number, unit)?;
+    while !cursor.is_empty() {
+        item(&mut cursor, &mut sum)?;
+        if !cursor.blanks() && !cursor.is_empty() {
+            return None;
         }
-        cursor.blanks();
         if cursor.peek().is_some_and(|b| b.is_ascii_alphabetic()) {
-            ago = cursor.letters().eq_ignore_ascii_case(b"ago");
-            if !ago || !cursor.is_empty() {
+            if !cursor.letters().eq_ignore_ascii_case(b"ago") || !cursor.is_empty() {
                 return None;
             }
+            (sum.years, sum.months, sum.days, sum.micros) = (-sum.years, -sum.months, -sum.days, -sum.micros);
         }
     }
-    if ago {
-        (sum.years, sum.months, sum.days, sum.micros) = (-sum.years, -sum.months, -sum.days, -sum.micros);
-    }
     Some(sum)
+}
+
+fn item(cursor: &mut Cursor<'_>, sum: &mut Sum) -> Option<()> {
+    let number = signed(cursor)?;
+    if cursor.peek() == Some(b':') {
+        return sum.add_time(cursor, number);
+    }
+    if number.fraction.is_none() && cursor.byte(b'-') {
+        let months = cursor.number(1, 2).filter(|months| *months < 12)?;
+        sum.add(number, Unit::Year(1))?;
+        return sum.add(Number { whole: months, ..number }, Unit::Month);
+    }
+    let apart = cursor.blanks();
+    match cursor.letters() {
+        b"" if cursor.is_empty() => sum.add(number, Unit::Time(1_000_000)),
+        // Days, if a time follows; nothing else may.
+        b"" if apart => {
+            sum.add(number, Unit::Day)?;
+            let hours = signed(cursor)?;
+            sum.add_time(cursor, hours)
+        }
+        name => sum.add(number, unit(name)?),
+    }
 }
 
 impl Sum {
     /// `:05` or `:05:06.7` after the hours.
     fn add_time(&mut self, cursor: &mut Cursor<'_>, hours: Number) -> Option<()> {
-        if hours.fraction != 0.0 || !cursor.byte(b':') {
+        if hours.fraction.is_some() || !cursor.byte(b':') {
             return None;
         }
         let minutes = cursor.number(1, 2)?;
@@ -197,8 +197,7 @@ fn designated(mut cursor: Cursor<'_>) -> Option<Sum> {
         let before = sum.seen.len();
         let mut units = units.iter();
         while cursor.peek().is_some_and(|b| b != b'T') {
-            let negative = sign(&mut cursor);
-            let number = number(&mut cursor, negative)?;
+            let number = signed(&mut cursor)?;
             let (_, unit) = units.find(|(designator, _)| cursor.byte(*designator))?;
             sum.add(number, *unit)?;
         }
@@ -209,24 +208,17 @@ fn designated(mut cursor: Cursor<'_>) -> Option<Sum> {
     (cursor.is_empty() && !sum.seen.is_empty()).then_some(sum)
 }
 
-fn sign(cursor: &mut Cursor<'_>) -> bool {
+/// Digits with an optional sign and fraction. After a sign there has to be a digit.
+fn signed(cursor: &mut Cursor<'_>) -> Option<Number> {
     let negative = cursor.byte(b'-');
-    if !negative {
-        cursor.byte(b'+');
-    }
-    negative
-}
-
-/// Digits with an optional fraction.
-fn number(cursor: &mut Cursor<'_>, negative: bool) -> Option<Number> {
+    let signed = negative || cursor.byte(b'+');
     let digits = cursor.digits();
-    let mut fraction = 0.0;
-    let pointed = cursor.byte(b'.');
-    if pointed {
+    let mut fraction = None;
+    if cursor.byte(b'.') {
         let digits = std::str::from_utf8(cursor.digits()).ok().filter(|d| !d.is_empty())?;
-        fraction = format!("0.{digits}").parse().ok()?;
+        fraction = Some(format!("0.{digits}").parse().ok()?);
     }
-    if digits.len() > 18 || (digits.is_empty() && !pointed) {
+    if digits.len() > 18 || (digits.is_empty() && (signed || fraction.is_none())) {
         return None;
     }
     let whole = std::str::from_utf8(digits).ok()?.parse().unwrap_or(0);

@@ -22,6 +22,7 @@ pub(in crate::clause) fn parse_date(text: &str) -> Option<i32> {
 /// Reads a `time`. A zone after it is read and dropped.
 pub(in crate::clause) fn parse_time(text: &str) -> Option<i64> {
     let mut cursor = Cursor::new(text);
+    cursor.letter(b't');
     let time = cursor.time()?;
     cursor.blanks();
     cursor.zone()?;

@@ -52,7 +52,7 @@ fn push_date(text: &mut String, days: i64) -> &'static str {
 pub(super) fn push_time(text: &mut String, micros: u64) {
     let seconds = micros / 1_000_000;
     let _ = write!(text, "{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
-    if micros % 1_000_000 != 0 {
+    if !micros.is_multiple_of(1_000_000) {
         let _ = write!(text, ".{:06}", micros % 1_000_000);
         text.truncate(text.trim_end_matches('0').len());
     }

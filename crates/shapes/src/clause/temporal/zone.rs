@@ -131,11 +131,11 @@ fn shift(
     direction: i64,
     offset: impl Fn(&TimeZone, i64) -> Result<jiff::tz::Offset, Raised>,
 ) -> Result<i64, Raised> {
-    let zone = zone(name)?;
+    // Postgres does not ask whether there is such a zone, then.
     if INFINITE.contains(&time) {
         return Ok(time);
     }
-    let offset = match zone {
+    let offset = match zone(name)? {
         Zone::Fixed(micros) => micros,
         // Beyond the year 6000 the rules are those of 400 years before.
         Zone::Named(zone) => {
