@@ -48,7 +48,7 @@ impl ShapeSet {
         mut plans: Vec<Arc<Plan>>,
         tracker: impl Fn(&Arc<Plan>) -> Option<Arc<dyn Tracker>>,
     ) -> ShapeSet {
-        plans.sort_by_cached_key(|plan| hash_of(plan));
+        plans.sort_by_cached_key(hash_of);
         plans.dedup();
         let trackers = tracked(&plans).filter_map(tracker).collect();
         ShapeSet::with(plans, trackers)
@@ -59,7 +59,7 @@ impl ShapeSet {
         mut plans: Vec<Arc<Plan>>,
         tracker: impl Fn(&Arc<Plan>) -> Option<Arc<dyn Tracker>>,
     ) -> ShapeSet {
-        plans.sort_by_cached_key(|plan| hash_of(plan));
+        plans.sort_by_cached_key(hash_of);
         plans.dedup();
         let trackers = plans.iter().filter_map(tracker).collect();
         ShapeSet::with(plans, trackers)
@@ -159,7 +159,7 @@ impl ShapeKey {
     }
 }
 
-fn hash_of(value: &impl Hash) -> u64 {
+fn hash_of<T: Hash>(value: &T) -> u64 {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);
     hasher.finish()

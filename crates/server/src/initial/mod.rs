@@ -84,7 +84,7 @@ impl Initial {
             Some(flight) => PACE.saturating_sub(flight.begun.elapsed()),
             None => Duration::ZERO,
         };
-        let (recorder, player) = Tape::new(&self.0.budget, self.0.limits.spool.clone());
+        let (recorder, player) = Tape::blank(&self.0.budget, self.0.limits.spool.clone());
         let flight = Flight { tape: recorder.tape().clone(), begun: Instant::now() + delay };
         flights.insert(request.clone(), flight);
         drop(flights);

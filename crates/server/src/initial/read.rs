@@ -9,7 +9,7 @@ use session::{Known, Read, ReadKind, ReadRequest};
 use shapes::{Filter, Graph, Key, Layer, Taken, Want};
 
 use super::{encode::Encoder, job::Failure, tape::Recorder};
-use crate::walk::{Needed, Past, Receiver, Seen, drive_into};
+use crate::walk::{Needed, Past, Receiver, Seen, drive};
 
 /// Rows taken apart and encoded before anybody else gets a turn.
 const BATCH: usize = 1_000;
@@ -33,7 +33,7 @@ pub(super) async fn all(
                 table(open, read, root, &mut output).await?;
                 Covered::Passing(root.table.id, root.filter.clone())
             }
-            _ => Covered::Members(walk(open, read, &mut output).await?),
+            _ => Covered::Members(Box::new(walk(open, read, &mut output).await?)),
         };
         output.encoder.finish();
         output.pause().await?;
@@ -79,7 +79,7 @@ async fn walk(open: &mut OpenSnapshot, read: &Read, output: &mut Output<'_>) -> 
     let mut graph = Graph::new(read.plan.clone());
     let mut pass = graph.fill();
     let target = &mut (&mut graph, &mut pass);
-    drive_into(open, target, &Past::default(), Needed::Images, output).await?;
+    drive(open, target, &Past::default(), Needed::Images, output).await?;
     let _ = pass.finish(&mut graph);
     Ok(graph)
 }
@@ -129,7 +129,7 @@ struct Had<'a> {
 /// The rows of a read.
 enum Covered {
     Passing(RelationId, Filter),
-    Members(Graph),
+    Members(Box<Graph>),
 }
 
 impl Had<'_> {

@@ -12,7 +12,7 @@ use super::{
     instance::{Instance, Progress, State, wake},
     reading::{Failure, Occasion, Reading},
 };
-use crate::walk::{Needed, Receiver, Seen, Target, drive_into};
+use crate::walk::{Needed, Receiver, Seen, Target, drive};
 
 /// Between tries while Postgres is away.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -113,7 +113,7 @@ async fn step(instance: &Instance, reading: &mut Option<Reading>, at: Lsn) -> Re
     reading.advance(at);
     let mut target = Shared { instance, is_fresh: true };
     let mut keeper = Keeper { instance };
-    drive_into(&mut reading.open, &mut target, &reading.past, Needed::Membership, &mut keeper).await?;
+    drive(&mut reading.open, &mut target, &reading.past, Needed::Membership, &mut keeper).await?;
     let mut state = instance.lock();
     state.membership.finish();
     let awake = state.reached();

@@ -59,37 +59,12 @@ pub trait Receiver: Send {
     }
 }
 
-/// A receiver that is a function.
-struct OnRow<F>(F);
-
-impl<F: FnMut(&Want, Taken, &Arc<Table>, Option<Seen<'_>>) + Send> Receiver for OnRow<F> {
-    type Error = SnapshotError;
-
-    fn row(&mut self, want: &Want, taken: Taken, table: &Arc<Table>, seen: Option<Seen<'_>>) {
-        (self.0)(want, taken, table, seen);
-    }
-}
-
 /// Reads what `target` wants until it wants nothing more. `past` is what the snapshot sees of the time after the position of its
-/// pass. `on_row` is as [`Receiver::row`].
-///
-/// # Errors
-/// [`SnapshotError`]. What was wanted last has to be read again from its beginning then.
-pub async fn drive(
-    open: &mut OpenSnapshot,
-    target: &mut impl Target,
-    past: &Past,
-    needed: Needed,
-    on_row: impl FnMut(&Want, Taken, &Arc<Table>, Option<Seen<'_>>) + Send,
-) -> Result<(), SnapshotError> {
-    drive_into(open, target, past, needed, &mut OnRow(on_row)).await
-}
-
-/// [`drive`], for a receiver that may have to wait.
+/// pass.
 ///
 /// # Errors
 /// [`SnapshotError`], or what the receiver says. What was wanted last has to be read again from its beginning then.
-pub async fn drive_into<T: Target, R: Receiver>(
+pub async fn drive<T: Target, R: Receiver>(
     open: &mut OpenSnapshot,
     target: &mut T,
     past: &Past,

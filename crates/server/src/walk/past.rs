@@ -81,16 +81,4 @@ impl Past {
     pub(super) fn rows(&self, relation: RelationId) -> Option<&Rows> {
         self.tables.get(&relation).map(|table| &table.rows).filter(|rows| !rows.is_empty())
     }
-
-    /// How many rows have changed.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.tables.values().map(|table| table.rows.len()).sum()
-    }
-
-    /// Whether no row has.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
 }

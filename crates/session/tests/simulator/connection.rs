@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
-    task::{Context, Poll, Waker},
+    task::{Context, Waker},
 };
 
 use bytes::Bytes;
@@ -148,7 +148,7 @@ impl Connection {
     fn feed(&mut self, router: &Router, now: Now, random: &mut Random) -> bool {
         use session::World as _;
         if let Some((tracker, at)) = self.session.stalled_on() {
-            if let Poll::Pending = tracker.poll_reach(at, &mut Context::from_waker(Waker::noop())) {
+            if tracker.poll_reach(at, &mut Context::from_waker(Waker::noop())).is_pending() {
                 return false;
             }
             if self.session.cursor().is_none() {

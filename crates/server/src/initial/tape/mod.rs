@@ -109,7 +109,7 @@ impl State {
 
 impl Tape {
     /// An empty tape and its first reader.
-    pub(super) fn new(budget: &Arc<Budget>, directory: PathBuf) -> (Recorder, Player) {
+    pub(super) fn blank(budget: &Arc<Budget>, directory: PathBuf) -> (Recorder, Player) {
         let state = State {
             opened: None,
             is_wanted: false,

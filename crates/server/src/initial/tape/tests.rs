@@ -27,7 +27,7 @@ fn snapshot() -> (Snapshot, Lsn) {
 }
 
 fn tape(memory: usize) -> (Recorder, Player) {
-    Tape::new(&Budget::new(memory), std::env::temp_dir())
+    Tape::blank(&Budget::new(memory), std::env::temp_dir())
 }
 
 /// One that its first reader has opened and begun.
@@ -136,10 +136,10 @@ async fn a_slow_reader_holds_nobody_up() {
 #[tokio::test]
 async fn memory_that_others_hold_is_not_to_be_had() {
     let budget = Budget::new(1000);
-    let (recorder, _player) = Tape::new(&budget, std::env::temp_dir());
+    let (recorder, _player) = Tape::blank(&budget, std::env::temp_dir());
     recorder.write([frame(0, 900)].into_iter()).await.unwrap();
     assert_eq!(budget.used(), 900 + Frame::HEAD);
-    let (other, _reader) = Tape::new(&budget, std::env::temp_dir());
+    let (other, _reader) = Tape::blank(&budget, std::env::temp_dir());
     other.write([frame(0, 200)].into_iter()).await.unwrap();
     assert!(join(&recorder).is_some() && join(&other).is_none());
     drop((recorder, _player));
@@ -196,7 +196,7 @@ async fn rows_are_wanted_once_anybody_wants_them() {
 
 #[tokio::test]
 async fn without_a_place_for_the_file_it_is_interrupted() {
-    let (recorder, _first) = Tape::new(&Budget::new(0), "/nowhere/at/all".into());
+    let (recorder, _first) = Tape::blank(&Budget::new(0), "/nowhere/at/all".into());
     let _second = join(&recorder).unwrap();
     let written = within(recorder.write([frame(0, 1)].into_iter())).await;
     assert!(matches!(&written, Err(Interrupted::File(_))), "{written:?}");
