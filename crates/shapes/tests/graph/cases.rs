@@ -24,8 +24,8 @@ pub struct Case {
     root_user: u8,
     /// Parent layer, foreign key, user of the filter.
     children: Vec<(usize, usize, u8)>,
-    /// Which foreign keys the closure follows, a bit each.
-    closure: u16,
+    /// Which foreign keys the closure follows, a bit each, and the user of its filters.
+    closure: (u16, u8),
     initial: Vec<Op>,
     transactions: Vec<Vec<Op>>,
     pub whim: u64,
@@ -75,10 +75,10 @@ enum What {
 
 fn op() -> impl Strategy<Value = Op> {
     let what = prop_oneof![
-        5 => (0..5u8, 0..4u8, any::<[u8; 4]>(), any::<bool>())
+        5 => (0..5u8, 0..6u8, any::<[u8; 4]>(), any::<bool>())
             .prop_map(|(code, owner, references, takes)| What::Put { code, owner, references, takes }),
         3 => (0..4usize, any::<u8>()).prop_map(|(column, to)| What::Refer { column, to }),
-        2 => (0..4u8).prop_map(|owner| What::Own { owner }),
+        2 => (0..6u8).prop_map(|owner| What::Own { owner }),
         1 => Just(What::Touch),
         2 => Just(What::Delete),
     ];
@@ -101,9 +101,9 @@ pub fn case() -> impl Strategy<Value = Case> {
         vec(key, 0..6),
         0..3u8,
         vec((0..4usize, 0..6usize, 0..3u8), 0..4),
-        prop_oneof![Just(0), Just(u16::MAX), any::<u16>()],
+        (prop_oneof![1 => Just(0), 2 => Just(u16::MAX), 1 => any::<u16>()], 0..3u8),
     );
-    (shape, vec(op(), 0..14), vec(vec(op(), 1..6), 1..5), any::<u64>()).prop_map(
+    (shape, vec(op(), 0..24), vec(vec(op(), 1..6), 1..5), any::<u64>()).prop_map(
         |((tables, keys, root_user, children, closure), initial, transactions, whim)| Case {
             tables,
             keys,
@@ -186,12 +186,12 @@ impl Case {
         let mut parent = 0;
         while parent < layers.len() {
             for (bit, (from, columns, to, to_columns)) in keys.iter().enumerate() {
-                if *from != of[parent] || self.closure & 1 << bit == 0 {
+                if *from != of[parent] || self.closure.0 & 1 << bit == 0 {
                     continue;
                 }
                 let at = (0..layers.len()).find(|at| layers[*at].is_closure && of[*at] == *to);
                 let at = at.unwrap_or_else(|| {
-                    layers.push(layer(*to, Vec::new(), self.root_user, true));
+                    layers.push(layer(*to, Vec::new(), self.closure.1, true));
                     of.push(*to);
                     layers.len() - 1
                 });
@@ -328,5 +328,5 @@ fn small(of: u8, kinds: u8) -> Option<String> {
 }
 
 fn owner_of(of: u8) -> Option<String> {
-    ["", "a", "b"].get(usize::from(of)).map(|owner| (*owner).to_owned())
+    ["", "a", "b", "a", "b"].get(usize::from(of)).map(|owner| (*owner).to_owned())
 }

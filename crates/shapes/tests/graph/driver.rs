@@ -95,7 +95,7 @@ impl Followed {
                             Key::of(row, columns).is_some_and(|value| values.contains(&value))
                         }
                     };
-                    if !is_asked_for && self.whim % 3 > 0 {
+                    if !is_asked_for && !self.whim.is_multiple_of(3) {
                         continue;
                     }
                     let taken = pass.take(&mut self.graph, &part, row);

@@ -6,7 +6,7 @@ use super::{cases, driver::Followed};
 
 /// How many cases are tried; `GRAPH_CASES` in the environment is for long runs.
 fn cases() -> u32 {
-    std::env::var("GRAPH_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(3000)
+    std::env::var("GRAPH_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(5000)
 }
 
 #[test]

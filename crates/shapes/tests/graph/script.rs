@@ -12,24 +12,30 @@ use super::{
 };
 use crate::support;
 
-/// A shape of the example schema, followed from its initial data on.
+/// A shape, followed from its initial data on.
 pub struct Script {
     schema: Schema,
     followed: Followed,
     /// What the initial data was.
     pub data: String,
+    /// How many reads the last pass took.
+    pub reads: usize,
 }
 
 impl Script {
-    /// Subscribes user 1 to a shape, with these rows in the database.
+    /// Subscribes user 1 to a shape of the example schema, with these rows in the database.
     pub fn new(rows: &[&str], select: &SelectDef) -> Script {
-        let schema = support::example();
+        Script::of(support::example(), rows, select)
+    }
+
+    /// The same with another schema, whose tables' names have different initials.
+    pub fn of(schema: Schema, rows: &[&str], select: &SelectDef) -> Script {
         let mut db = Db::default();
         rows.iter().for_each(|row| put(&schema, &mut db, row));
         let shape = support::shape(select, &schema, "1").unwrap();
         let (followed, step) = Followed::begin((*shape.plan).clone(), db, 1);
         let data = listed(&schema, step.images.keys().map(|id| ("I", id)));
-        Script { schema, followed, data }
+        Script { schema, followed, data, reads: step.wants.len() }
     }
 
     /// Commits statements as one transaction: `+row` inserts, `~row` updates, `-row` deletes. Returns what the client sees of it: `I`
@@ -56,6 +62,7 @@ impl Script {
             order[&(change.relation, Key::of(row, &table.primary_key).unwrap())]
         });
         let step = self.followed.commit(db, changes);
+        self.reads = step.wants.len();
         self.shown(&step)
     }
 
