@@ -274,8 +274,12 @@ impl Inbox {
         Ok(())
     }
 
-    /// A row occurs once in whatever is open: operations of a transaction are net (06 §6.6), blocks have each row once (06 §5.3).
+    /// A row occurs once in whatever is open: operations of a transaction are net (06 §6.6), data has each row once (06 §5.3).
+    /// A key may be named twice in a gone batch.
     fn once(&mut self, relation_id: u32, op: &Op) -> Result<()> {
+        if matches!(self.open, Open::Gone { .. }) {
+            return Ok(());
+        }
         let relation = self.relation(relation_id)?;
         let Some((table, row)) = op.row() else { return Ok(()) };
         let key = key_columns(relation).map(|name| row.get(name).cloned().flatten()).collect();
