@@ -4,6 +4,7 @@
 //! `WHERE_ORACLE_CASES` sets how many pairs of a clause and a row are tried, `WHERE_ORACLE_SEED` where to begin.
 
 mod atoms;
+mod catalogue;
 mod judge;
 mod literals;
 mod named;

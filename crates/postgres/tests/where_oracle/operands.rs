@@ -164,7 +164,7 @@ fn zone(random: &mut Random) -> String {
 fn temporal(random: &mut Random, ty: &str, depth: usize) -> String {
     match ty {
         "date" => match random.below(3) {
-            0 => format!("{}::date", operand(random, "text", depth)),
+            0 => format!("{}::date", column(random, "text")),
             1 => either_way(random, "date", "+", "int4", depth),
             _ => binary(random, "date", &["-"], "int4", depth),
         },

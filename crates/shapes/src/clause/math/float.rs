@@ -68,11 +68,9 @@ fn shortest(written: &dyn Fn(Option<usize>) -> String, is_read: impl Fn(&str) ->
         is_read(&less) && is_read(&more)
     };
     let first = written(None);
-    if is_safe(&first) {
-        return first;
-    }
     let digits = first.bytes().take_while(|b| *b != b'e').filter(u8::is_ascii_digit).count();
-    (digits + 1..=17).map(|digits| written(Some(digits))).find(|text| is_safe(text)).unwrap_or(first)
+    // Written anew with as many digits, as a tie between two goes to the even one then.
+    (digits..=17).map(|digits| written(Some(digits))).find(|text| is_safe(text)).unwrap_or(first)
 }
 
 impl Ord for Float {
@@ -310,6 +308,7 @@ mod tests {
             ("0.0001", "0.0001"),
             ("0.00001", "1e-05"),
             ("100", "100"),
+            ("810.69732666015625", "810.6973266601562"),
         ] {
             assert_eq!(Float::parse(text).map(Float::print).as_deref(), Some(printed), "{text}");
         }

@@ -1,5 +1,7 @@
 //! `numeric ^ numeric`: exact where that is cheap, else by logarithm and exponential in fixed point, with digits to spare.
 
+use std::f64::consts::LOG10_E;
+
 use num_bigint::{BigInt, Sign};
 
 use super::{
@@ -12,7 +14,9 @@ use crate::clause::function::Raised;
 /// An exact power is computed if it has no more digits than this.
 const EXACT_DIGITS: u64 = 4000;
 
-const LOG10_E: f64 = std::f64::consts::LOG10_E;
+/// Otherwise the operands may have so many digits, and the power be so great or small: what takes longer raises.
+const OPERAND_DIGITS: u32 = 100;
+const MAGNITUDE: f64 = 300.0;
 
 /// As POSIX has it for NaN and infinities, but raises for zero to a negative power, and for roots of negative numbers.
 pub(super) fn power(base: &Kind, exponent: &Kind) -> Result<Kind, Raised> {
@@ -61,46 +65,80 @@ fn is_odd(kind: &Kind) -> bool {
 fn finite(base: &Decimal, exponent: &Decimal) -> Result<Decimal, Raised> {
     let integral = is_integral(&Kind::Finite(exponent.clone()));
     let whole = integral.then(|| i32::try_from(&exponent.unscaled / ten_to(exponent.scale)).ok()).flatten();
+    let of_whole = result_scale(SIGNIFICANT, [base.scale, 0]);
     if base.is_zero() {
-        let scale =
-            result_scale(SIGNIFICANT, if whole.is_some() { [base.scale, exponent.scale] } else { [0, 0] });
+        let scale = if whole.is_some() { of_whole } else { SIGNIFICANT.unsigned_abs() };
         let unscaled = if exponent.is_zero() { ten_to(scale) } else { BigInt::ZERO };
         return Ok(Decimal { unscaled, scale });
     }
-    let weight = estimated_weight(base, exponent)?;
+    let Some(whole) = whole else { return root(base, exponent) };
+    let weight = f64::from(whole) * log10(base);
+    if weight > f64::from(DIGITS) {
+        return Err(Raised);
+    }
+    // To a whole power, Postgres before version 16 gives as many digits after the point whatever the magnitude.
+    match exact(base, whole, of_whole) {
+        Some(power) => Ok(power),
+        None if weight + 1.0 < -f64::from(of_whole) => Ok(Decimal::zero(of_whole)),
+        None => transcendental(base, exponent, weight, of_whole),
+    }
+}
+
+/// A power that is not whole, or out of reach.
+fn root(base: &Decimal, exponent: &Decimal) -> Result<Decimal, Raised> {
+    check_size(base, exponent)?;
+    let weight = estimated_weight(base, exponent);
     if weight + 1.0 < -f64::from(DIGITS) {
         return Ok(Decimal::zero(DIGITS));
     }
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "towards zero is what is wanted; its bounds were checked"
-    )]
-    let weight = weight as i32;
-    let scale = result_scale(SIGNIFICANT - weight, [base.scale, exponent.scale]);
-    if let Some(power) = whole.and_then(|whole| exact(base, whole, scale)) {
-        return Ok(power);
-    }
-    let negative = base.is_negative() && is_odd(&Kind::Finite(exponent.clone()));
-    let significant = u32::try_from(i64::from(scale) + i64::from(weight) + 2).unwrap_or(0);
-    let power = transcendental(base, exponent, significant, scale);
-    Ok(Decimal { unscaled: if negative { -power.unscaled } else { power.unscaled }, scale })
+    let scale = result_scale(SIGNIFICANT - towards_zero(weight), [base.scale, exponent.scale]);
+    transcendental(base, exponent, weight, scale)
 }
 
-/// About the decimal logarithm of the result, if that is not too great.
-fn estimated_weight(base: &Decimal, exponent: &Decimal) -> Result<f64, Raised> {
-    let exponent: f64 = decimal_text(exponent).parse().unwrap_or(f64::NAN);
-    let bits = precision(20 + digits(base.unscaled.magnitude()).max(base.scale));
+fn check_size(base: &Decimal, exponent: &Decimal) -> Result<(), Raised> {
+    let size = |number: &Decimal| digits(number.unscaled.magnitude()).max(number.scale);
+    if size(base).max(size(exponent)) > OPERAND_DIGITS { Err(Raised) } else { Ok(()) }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "that is what is wanted")]
+fn towards_zero(number: f64) -> i32 {
+    number as i32
+}
+
+/// About the decimal logarithm of the magnitude, which is not zero.
+fn log10(number: &Decimal) -> f64 {
+    let leading = digits(number.unscaled.magnitude()).saturating_sub(17);
+    let mantissa = to_f64(&Decimal { unscaled: &number.unscaled / ten_to(leading), scale: 0 });
+    mantissa.abs().log10() + f64::from(leading) - f64::from(number.scale)
+}
+
+/// About the decimal logarithm of a power. It decides how many digits the power has, so it is rounded where Postgres rounds.
+fn estimated_weight(base: &Decimal, exponent: &Decimal) -> f64 {
+    let own_digits = digits(base.unscaled.magnitude()).max(base.scale);
+    let bits = precision(20 + own_digits);
     let ln = ln(base, bits);
-    // The logarithm of a number near one is near zero: all of its own digits are wanted.
-    let shift = ln.magnitude().bits().saturating_sub(60);
-    let leading: f64 = (&ln >> shift).to_string().parse().unwrap_or(f64::NAN);
-    let ln = leading * 2_f64.powi(i32::try_from(shift).unwrap_or(0) - i32::try_from(bits).unwrap_or(0));
-    let weight = exponent * ln * LOG10_E;
-    if weight.is_nan() || weight > f64::from(DIGITS) { Err(Raised) } else { Ok(weight) }
+    let scale = u32::try_from(8 - ln_weight(base, &ln, bits)).unwrap_or(0).min(DIGITS);
+    let ln = Decimal { unscaled: divide_rounding(&(ln * ten_to(scale)), &(BigInt::from(1) << bits)), scale };
+    let product = Decimal { unscaled: ln.unscaled * &exponent.unscaled, scale: scale + exponent.scale };
+    to_f64(&product.rescaled(scale)) * LOG10_E
 }
 
-fn decimal_text(number: &Decimal) -> String {
-    format!("{}e-{}", number.unscaled, number.scale)
+/// The decimal exponent of the logarithm, of which near one the number itself tells.
+fn ln_weight(base: &Decimal, ln: &BigInt, bits: u64) -> i32 {
+    let tenths = |unscaled: i32| Decimal { unscaled: BigInt::from(unscaled), scale: 1 };
+    let magnitude = Decimal { unscaled: base.unscaled.magnitude().clone().into(), scale: base.scale };
+    if magnitude.order(&tenths(9)).is_ge() && magnitude.order(&tenths(11)).is_le() {
+        let distance = magnitude.unscaled - ten_to(base.scale);
+        let exponent = i64::from(digits(distance.magnitude())) - 1 - i64::from(base.scale);
+        return if distance.sign() == Sign::NoSign { 0 } else { i32::try_from(exponent).unwrap_or(0) };
+    }
+    let shift = bits.saturating_sub(60);
+    let ln = to_f64(&Decimal { unscaled: ln >> shift, scale: 0 });
+    towards_zero((ln.abs() / 2_f64.powi(i32::try_from(bits - shift).unwrap_or(0))).log10())
+}
+
+fn to_f64(number: &Decimal) -> f64 {
+    format!("{}e-{}", number.unscaled, number.scale).parse().unwrap_or(f64::NAN)
 }
 
 /// The power by multiplication, if there are not too many digits in it.
@@ -118,19 +156,25 @@ fn exact(base: &Decimal, exponent: i32, scale: u32) -> Option<Decimal> {
     })
 }
 
-/// `e ^ (exponent * ln |base|)`, exact to so many significant digits.
-fn transcendental(base: &Decimal, exponent: &Decimal, significant: u32, scale: u32) -> Decimal {
+/// `e ^ (exponent * ln |base|)`, with the sign of the power; its decimal logarithm is about `weight`.
+fn transcendental(base: &Decimal, exponent: &Decimal, weight: f64, scale: u32) -> Result<Decimal, Raised> {
+    check_size(base, exponent)?;
+    if weight.is_nan() || weight.abs() > MAGNITUDE {
+        return Err(Raised);
+    }
+    let significant = u32::try_from(i64::from(scale) + i64::from(towards_zero(weight)) + 2).unwrap_or(0);
     let of_base = digits(base.unscaled.magnitude()).max(base.scale);
     let bits = precision(significant + digits(exponent.unscaled.magnitude()) + of_base + 20);
     let logarithm = ln(base, bits) * &exponent.unscaled / ten_to(exponent.scale);
     let power = exp(&BigInt::from(logarithm.magnitude().clone()), bits);
     let one = BigInt::from(1) << bits;
-    let unscaled = if logarithm.sign() == Sign::Minus {
+    let magnitude = if logarithm.sign() == Sign::Minus {
         divide_rounding(&(ten_to(scale) * one), &power)
     } else {
         divide_rounding(&(power * ten_to(scale)), &one)
     };
-    Decimal { unscaled, scale }
+    let negative = base.is_negative() && is_odd(&Kind::Finite(exponent.clone()));
+    Ok(Decimal { unscaled: if negative { -magnitude } else { magnitude }, scale })
 }
 
 /// Bits for so many decimal digits.
@@ -153,14 +197,16 @@ fn ln(number: &Decimal, bits: u64) -> BigInt {
 /// `ln x = 2 artanh((x - 1) / (x + 1))`, for x from 1/2 to 2.
 fn ln_near_one(x: &BigInt, one: &BigInt, bits: u64) -> BigInt {
     let z = ((x - one) << bits) / (x + one);
-    let square = (&z * &z) >> bits;
-    let (mut sum, mut term, mut n) = (z.clone(), z, 1_u32);
-    while term.sign() != Sign::NoSign {
-        term = (&term * &square) / one;
+    // Of the magnitude, for a shift of what is negative never becomes zero.
+    let (sign, mut term) = z.into_parts();
+    let square = (&term * &term) >> bits;
+    let (mut sum, mut n) = (term.clone(), 1_u32);
+    while term.bits() > 0 {
+        term = (&term * &square) >> bits;
         n += 2;
         sum += &term / n;
     }
-    sum * 2
+    BigInt::from_biguint(sign, sum * 2_u32)
 }
 
 /// `e^x` of a fixed-point number that is not negative: the series of `x / 2^n`, squared n times.
