@@ -7,6 +7,7 @@ mod precedence;
 mod syntax;
 mod typing;
 mod untrusted;
+mod values;
 
 use std::sync::Arc;
 
