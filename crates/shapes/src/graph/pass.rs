@@ -8,7 +8,8 @@ use crate::{Direction, Key, Values};
 
 use super::{
     Delta, Graph, Moved, Purpose, Taken, Want, WantedRows,
-    names::{NULL, Name},
+    layout::Out,
+    names::{NULL, Name, Names},
     rows::{Rows, Slot},
 };
 
@@ -55,7 +56,9 @@ pub(super) enum Nature {
 pub(super) struct Rise {
     pub(super) port: usize,
     pub(super) value: Name,
-    /// What unknown rows are read for; `None` if there are none.
+    /// What the parent belongs to the pass for, and so do known rows that hang on it.
+    pub(super) purpose: Purpose,
+    /// What unknown rows are read for; `None` if there can't be any.
     pub(super) read: Option<Purpose>,
 }
 
@@ -101,7 +104,7 @@ impl Pass {
             let (port, purpose, names) = self.take_due(&graph.layout.order)?;
             let mut values = Vec::new();
             for name in names {
-                // Rows of the same table may have come in since, by other layers.
+                // The row may be known by another layer, or may have come in since.
                 if graph.layout.ports[port].is_unique && self.adopt(graph, port, name, purpose) {
                     continue;
                 }
@@ -231,26 +234,30 @@ impl Pass {
         }
     }
 
-    /// Why unknown rows that hang on a row by a link are read, if it entered its layer for a purpose; `None` if there can't be any.
-    pub(super) fn reading(
-        &self,
+    /// Notes that a row that belongs to the pass for a purpose is the first parent of a value.
+    pub(super) fn note_rise(
+        &mut self,
+        names: &Names,
+        out: &Out,
+        value: Name,
         nature: Nature,
         purpose: Purpose,
-        port: usize,
-        direction: Direction,
-        key: &Key,
-    ) -> Option<Purpose> {
-        match (purpose, direction) {
+    ) {
+        self.note_turn(out.port, value, false);
+        // A row of the transaction belongs into it by whatever way it became visible.
+        let purpose = if nature == Nature::Unchanged { purpose } else { Purpose::Bring };
+        let read = match (purpose, out.direction) {
             (Purpose::Fill, _) => Some(Purpose::Fill),
-            (_, Direction::ManyToOne) if nature != Nature::Unchanged => Some(Purpose::Bring),
             (_, Direction::ManyToOne) => Some(purpose),
             // What refers to a row that did not exist has been written together with it or is yet to come.
             (_, Direction::OneToMany) if nature == Nature::Inserted => {
-                let is_taken_over = !self.given_up.is_empty() && self.given_up.contains(&(port, key.clone()));
+                let is_taken_over = !self.given_up.is_empty()
+                    && self.given_up.contains(&(out.port, names.key(value).clone()));
                 is_taken_over.then_some(Purpose::Additional)
             }
             (_, Direction::OneToMany) => Some(Purpose::Additional),
-        }
+        };
+        self.rises.push(Rise { port: out.port, value, purpose, read });
     }
 }
 

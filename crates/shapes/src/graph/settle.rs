@@ -8,7 +8,7 @@ use super::{
     Graph, Purpose,
     layout::{Layout, Port},
     names::{NULL, Name},
-    pass::{Nature, Pass, Rise},
+    pass::{Nature, Pass},
     rows::Slot,
 };
 
@@ -172,9 +172,7 @@ impl Pass {
             }
             let (port, is_inner) = (out.port, out.is_inner);
             if new != NULL && supports[port].add(new, is_inner) {
-                self.note_turn(port, new, false);
-                let read = self.reading(Nature::Changed, Purpose::Bring, port, out.direction, names.key(new));
-                self.rises.push(Rise { port, value: new, read });
+                self.note_rise(names, out, new, Nature::Changed, Purpose::Bring);
             }
             self.withdraw(graph, port, old, is_inner, doubts);
         }

@@ -19,23 +19,20 @@ impl Pass {
         for out in &layer.outs {
             let value = rows.value(slot, out.tie);
             if value != NULL && supports[out.port].add(value, out.is_inner) {
-                self.note_turn(out.port, value, false);
-                let read = self.reading(nature, purpose, out.port, out.direction, names.key(value));
-                self.rises.push(Rise { port: out.port, value, read });
+                self.note_rise(names, out, value, nature, purpose);
             }
         }
     }
 
     /// Lets in the known rows that have a value whose first parent has come, and asks for those that are not known.
     pub(super) fn spread(&mut self, graph: &mut Graph, rise: Rise) {
-        let Rise { port, value, read } = rise;
+        let Rise { port, value, purpose, read } = rise;
         if !graph.supports[port].is_held(value) {
             return;
         }
-        let is_known = self.adopt(graph, port, value, read.unwrap_or(Purpose::Bring));
+        self.adopt(graph, port, value, purpose);
         let Some(read) = read else { return };
-        let entry = &graph.layout.ports[port];
-        if entry.is_complete || (entry.is_unique && is_known) {
+        if graph.layout.ports[port].is_complete {
             return;
         }
         if !self.is_fill && self.is_known.insert((port, value), true) == Some(true) {

@@ -6,7 +6,7 @@ use super::script::Script;
 use crate::support::{over, refer, refer_to_itself, schema, select, select_where, table};
 
 /// Documents have authors, people have managers and teams, teams have leads.
-fn company() -> Schema {
+pub fn company() -> Schema {
     let people = table(1, "people", &["id uuid", "name", "manager_id uuid", "team_id uuid"]);
     let people = refer_to_itself(people, &["manager_id"], &["id"]);
     let teams =
