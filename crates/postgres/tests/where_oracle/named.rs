@@ -23,7 +23,7 @@ async fn check(cases: &[Case]) {
         let outcome = judge.outcomes(&[(*text).to_owned()]).await.remove(0).unwrap()[id];
         assert_eq!(outcome == Outcome::True, *expected, "{text} of {values:?} in Postgres");
         if let Some(condition) = clause.sql(&judge.table, "m") {
-            let kept = judge.kept(&[condition.clone()]).await.remove(0).unwrap();
+            let kept = judge.kept(std::slice::from_ref(&condition)).await.remove(0).unwrap();
             assert!(!expected || kept.contains(&id), "{text} of {values:?} is left out by {condition}");
         }
     }

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 pub(super) enum Match {
     Yes,
     No,
-    /// The pattern ends in the midst of an escape, and the text went as far as that.
+    /// The pattern ends in the midst of an escape, and the text went as far as that; or it costs too much.
     Raises,
 }
 
@@ -30,6 +30,9 @@ pub(super) fn matches(text: &str, pattern: &str) -> Match {
     };
     let Some(mut rest) = after_prefix(text, first) else { return Match::No };
     while let Some((middle, further)) = split_at_percent(pattern) {
+        if is_costly(middle) {
+            return Match::Raises;
+        }
         let Some(after) = after_first(rest, middle) else { return Match::No };
         (rest, pattern) = (after, further);
     }
@@ -61,6 +64,9 @@ fn matches_dangling(text: &str, pattern: &str) -> Match {
             return if rest.chars().count() >= wanted { Match::Raises } else { Match::No };
         }
         let (segment, further) = split_at_percent(pattern).map_or((pattern, None), |(s, f)| (s, Some(f)));
+        if !anchored && is_costly(segment) {
+            return Match::Raises;
+        }
         let after = if anchored { after_prefix(rest, segment) } else { after_first(rest, segment) };
         rest = match after {
             None | Some("") => return Match::No,
@@ -81,6 +87,13 @@ fn split_at_percent(pattern: &str) -> Option<(&str, &str)> {
     })?;
     Some((&pattern[..at], &pattern[at + 1..]))
 }
+
+/// Whether looking for the segment would cost too much for its length: at so many bytes with a `_` among them.
+fn is_costly(segment: &str) -> bool {
+    segment.len() > COSTLY && wanted(segment).any(|wanted| wanted.is_none())
+}
+
+const COSTLY: usize = 1024;
 
 fn is_plain(segment: &str) -> bool {
     !segment.bytes().any(|b| matches!(b, b'\\' | b'_'))
@@ -235,6 +248,7 @@ mod tests {
         let text = "ab".repeat(1000) + "c";
         let pattern = format!("%{}_%", "a_".repeat(100) + "c");
         assert_eq!(matches(&text, &pattern), Match::No);
-        assert_eq!(matches(&(text + "d"), &pattern.replace("a_c", "abc")), Match::Yes);
+        assert_eq!(matches(&(text.clone() + "d"), &pattern.replace("a_c", "abc")), Match::Yes);
+        assert_eq!(matches(&text, &format!("%{}%", "_".repeat(2000))), Match::Raises);
     }
 }

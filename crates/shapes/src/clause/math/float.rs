@@ -69,8 +69,10 @@ fn shortest(written: &dyn Fn(Option<usize>) -> String, is_read: impl Fn(&str) ->
     };
     let first = written(None);
     let digits = first.bytes().take_while(|b| *b != b'e').filter(u8::is_ascii_digit).count();
-    // Written anew with as many digits, as a tie between two goes to the even one then.
-    (digits..=17).map(|digits| written(Some(digits))).find(|text| is_safe(text)).unwrap_or(first)
+    // Written anew with as many digits, as a tie between two goes to the even one then, if that one is safe.
+    let even = std::iter::once(written(Some(digits)));
+    let longer = (digits + 1..=17).map(|digits| written(Some(digits)));
+    even.chain(std::iter::once(first.clone())).chain(longer).find(|text| is_safe(text)).unwrap_or(first)
 }
 
 impl Ord for Float {
@@ -309,6 +311,7 @@ mod tests {
             ("0.00001", "1e-05"),
             ("100", "100"),
             ("810.69732666015625", "810.6973266601562"),
+            ("5.9604644775390625e-08", "5.960464477539063e-08"),
         ] {
             assert_eq!(Float::parse(text).map(Float::print).as_deref(), Some(printed), "{text}");
         }

@@ -197,7 +197,8 @@ fn designated(mut cursor: Cursor<'_>) -> Option<Sum> {
         let before = sum.seen.len();
         let mut units = units.iter();
         while cursor.peek().is_some_and(|b| b != b'T') {
-            let number = signed(&mut cursor)?;
+            let plus = cursor.peek() == Some(b'+');
+            let number = signed(&mut cursor).filter(|_| !plus)?;
             let (_, unit) = units.find(|(designator, _)| cursor.byte(*designator))?;
             sum.add(number, *unit)?;
         }
