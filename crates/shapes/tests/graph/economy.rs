@@ -125,3 +125,29 @@ fn what_is_gone_is_forgotten() {
     // Hash tables grow a little to get rid of what was taken out.
     assert!(graph.weight() < weight * 5 / 4, "{} after {weight}", graph.weight());
 }
+
+#[test]
+fn what_rows_no_longer_refer_to_is_forgotten() {
+    let mut graph = filled(&select("entries", vec![]), 100, 1);
+    let relation = example().table_named("entries").unwrap().id;
+    let mut weight = 0;
+    for round in 0..50 {
+        // Each has another author in each round, of whom nothing is found.
+        let author = |n: u32, round: u32| if round == 0 { n } else { 1000 * round + n };
+        let change = |n: u32| {
+            let entry = |round| an_entry(n + 1, author(n, round));
+            let row = RowChange::Update { old: entry(round), new: entry(round + 1), tags: Tags::new() };
+            Change { relation, row }
+        };
+        let mut pass = graph.apply(&transaction((1..=100).map(change).collect()));
+        let want = pass.next(&mut graph).unwrap();
+        assert!(matches!(want.rows, WantedRows::With { values, .. } if values.len() == 100));
+        assert_eq!(pass.next(&mut graph), None);
+        let _ = pass.finish(&mut graph);
+        assert_eq!(graph.len(), 100, "entries");
+        if round == 10 {
+            weight = graph.weight();
+        }
+    }
+    assert!(graph.weight() < weight * 5 / 4, "{} after {weight}", graph.weight());
+}
