@@ -12,6 +12,9 @@ pub(super) type Name = u32;
 /// Stands for values of which one is NULL; never a key's number.
 pub(super) const NULL: Name = u32::MAX;
 
+/// Places that may be kept whatever happens.
+pub(super) const ROOM: usize = 64;
+
 /// All keys of a graph: of rows, and of the values that tie them. Users choose the bytes, so they are hashed with SipHash.
 #[derive(Default)]
 pub(super) struct Names {
@@ -23,6 +26,8 @@ pub(super) struct Names {
     free: Vec<Name>,
     /// Numbers that lost their last holder and may have found another since.
     let_go: Vec<Name>,
+    /// How many there were places for when room was given back the last time.
+    settled: usize,
     /// What the allocator has given for the keys' bytes.
     heap: usize,
 }
@@ -93,10 +98,26 @@ impl Names {
         }
     }
 
+    /// Whether most of what is reserved is of no use: a large transaction has passed that touched few rows of the shape.
+    pub(super) fn is_roomy(&self) -> bool {
+        self.free.len() / 4 > self.by_key.len() && self.keys.len() > 2 * self.settled + ROOM
+    }
+
     /// Gives back what was reserved for more.
     pub(super) fn shrink(&mut self) {
+        self.free.sort_unstable();
+        while self.free.last().is_some_and(|name| *name as usize + 1 == self.keys.len()) {
+            self.free.pop();
+            self.keys.pop();
+            self.holders.pop();
+        }
+        self.settled = self.keys.len();
         self.keys.shrink_to_fit();
         self.holders.shrink_to_fit();
+        self.free.shrink_to_fit();
+        self.let_go.shrink_to_fit();
+        let Names { by_key, keys, hasher, .. } = self;
+        by_key.shrink_to_fit(|name| hasher.hash_one(keys[*name as usize].as_bytes()));
     }
 
     /// Bytes in memory.
@@ -161,6 +182,21 @@ mod tests {
         names.release(empty);
         names.sweep();
         assert_eq!(names.find(b""), None);
+    }
+
+    #[test]
+    fn gives_back_the_room_of_a_large_transaction() {
+        let mut names = Names::default();
+        let first = names.hold(b"first");
+        let held: Vec<_> = (0..1000_u32).map(|n| names.hold(&n.to_be_bytes())).collect();
+        let full = names.weight();
+        held.into_iter().for_each(|name| names.release(name));
+        names.sweep();
+        assert!(names.is_roomy());
+        names.shrink();
+        assert!(names.weight() < full / 50 && !names.is_roomy(), "{} of {full}", names.weight());
+        let next = names.hold(b"next");
+        assert_eq!((names.find(b"first"), names.find(b"next")), (Some(first), Some(next)));
     }
 
     #[test]

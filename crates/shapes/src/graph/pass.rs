@@ -211,10 +211,10 @@ impl Pass {
         }
         moved.sort_unstable_by(|a, b| (a.relation, &a.key).cmp(&(b.relation, &b.key)));
         graph.names.sweep();
-        if self.is_fill {
+        if self.is_fill || graph.names.is_roomy() {
             graph.names.shrink();
-            graph.tables.iter_mut().for_each(Rows::shrink);
         }
+        graph.tables.iter_mut().filter(|rows| self.is_fill || rows.is_roomy()).for_each(Rows::shrink);
         Delta { rows: moved, has_additional: self.has_additional }
     }
 

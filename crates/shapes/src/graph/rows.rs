@@ -6,7 +6,7 @@ use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
 use super::{
     layout::TableLayout,
-    names::{NULL, Name},
+    names::{NULL, Name, ROOM},
 };
 
 /// Where a row lies. Stays the same as long as the row is known.
@@ -34,6 +34,8 @@ pub(super) struct Rows {
     /// Names are no user's choice; the hasher is seeded all the same.
     hasher: DefaultHashBuilder,
     free: Vec<Slot>,
+    /// How many cells there were when room was given back the last time.
+    settled: usize,
 }
 
 impl Rows {
@@ -56,6 +58,7 @@ impl Rows {
             by_key: HashTable::new(),
             hasher: DefaultHashBuilder::default(),
             free: Vec::new(),
+            settled: 0,
         }
     }
 
@@ -214,9 +217,24 @@ impl Rows {
         self.layers(slot) + 2 * self.words + 2 * index
     }
 
+    /// Whether most of what is reserved is of no use: a large transaction has passed that touched few rows of the shape.
+    pub(super) fn is_roomy(&self) -> bool {
+        self.free.len() / 4 > self.by_key.len() && self.cells.len() > 2 * self.settled + ROOM * self.width
+    }
+
     /// Gives back what was reserved for more.
     pub(super) fn shrink(&mut self) {
+        self.free.sort_unstable();
+        while self.free.last().is_some_and(|slot| (*slot as usize + 1) * self.width == self.cells.len()) {
+            self.free.pop();
+            self.cells.truncate(self.cells.len() - self.width);
+        }
+        self.settled = self.cells.len();
         self.cells.shrink_to_fit();
+        self.free.shrink_to_fit();
+        self.heads.iter_mut().for_each(HashMap::shrink_to_fit);
+        let Rows { by_key, hasher, cells, width, .. } = self;
+        by_key.shrink_to_fit(|slot| hasher.hash_one(cells[*slot as usize * *width]));
     }
 
     /// Bytes in memory.
