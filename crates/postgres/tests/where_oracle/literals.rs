@@ -121,6 +121,8 @@ const USUAL: [(&str, &[&str]); 13] = [
             "P1Y2M3DT4H5M6S",
             "PT1.5H",
             "P1W",
+            "P1.2M3DT4H5M6S",
+            "PT0.1S",
             "1-2",
             "1-2 3 4:05:06",
             "3 4:05:06",
@@ -218,5 +220,24 @@ async fn no_literal_is_read_otherwise_than_by_postgres() {
             }
         }
         assert!(read * 20 > of_each, "of {of_each} literals of {name}, {read} were read");
+    }
+}
+
+#[test]
+fn what_was_once_read_otherwise_is_refused() {
+    for literal in [
+        "1ms .5",
+        "3:0 1.5days",
+        "0.00:00:01",
+        "1+05:30.5 months",
+        " P0M",
+        "-.5 months",
+        "0week01",
+        "P1Y2M3DT4H5M+1S",
+    ] {
+        assert!(Value::parse(literal, &Type::Interval).is_err(), "interval {literal:?}");
+    }
+    for literal in ["12:30:0am-0800", "12:30:0 PM-0800"] {
+        assert!(Value::parse(literal, &Type::Time).is_err(), "time {literal:?}");
     }
 }

@@ -96,7 +96,7 @@ fn shift(time: View<'_>, interval: Interval) -> Result<Value> {
     calendar::timestamp(days, micros).map(Value::Timestamp).ok_or(Raised)
 }
 
-/// `timestamp - timestamp`, in days and time; `time - time`
+/// `timestamp - timestamp`, in days and time; `time - time`. Out of range it raises, as in newer versions of Postgres.
 pub(in crate::clause) fn difference(arguments: &[View<'_>]) -> Result<Value> {
     let interval = |micros| Interval { months: 0, days: 0, micros };
     match *arguments {

@@ -50,16 +50,22 @@ struct Sum {
     days: i64,
     micros: i128,
     seen: Vec<Unit>,
+    /// Whether there was a time, `04:05`. Postgres then loses fractions that follow; they are refused.
+    timed: bool,
 }
 
 impl Sum {
     /// Adds so many of a unit, each unit at most once. Fractions of years become months; those of months and weeks days, and
     /// what is left of these time.
     fn add(&mut self, number: Number, unit: Unit) -> Option<()> {
-        if self.seen.contains(&unit) {
+        if self.timed && number.fraction.is_some() {
             return None;
         }
-        self.seen.push(unit);
+        self.occupy(&[unit])?;
+        // A fraction of seconds stands for the smaller units, too.
+        if unit == Unit::Time(1_000_000) && number.fraction.is_some() {
+            self.occupy(&[Unit::Time(1000), Unit::Time(1)])?;
+        }
         let sign: i32 = if number.negative { -1 } else { 1 };
         let (whole, fraction) =
             (i64::from(sign) * number.whole, f64::from(sign) * number.fraction.unwrap_or(0.0));
@@ -92,6 +98,13 @@ impl Sum {
             }
         }
         Some(())
+    }
+
+    /// Notes units as given, none of which may have been.
+    fn occupy(&mut self, units: &[Unit]) -> Option<()> {
+        let free = units.iter().all(|unit| !self.seen.contains(unit));
+        self.seen.extend(units);
+        free.then_some(())
     }
 
     fn add_days(&mut self, fraction: f64, scale: f64) {
@@ -137,7 +150,7 @@ fn verbose(mut cursor: Cursor<'_>) -> Option<Sum> {
 }
 
 fn item(cursor: &mut Cursor<'_>, sum: &mut Sum) -> Option<()> {
-    let number = signed(cursor)?;
+    let number = signed(cursor, false)?;
     if cursor.peek() == Some(b':') {
         return sum.add_time(cursor, number);
     }
@@ -152,7 +165,7 @@ fn item(cursor: &mut Cursor<'_>, sum: &mut Sum) -> Option<()> {
         // Days, if a time follows; nothing else may.
         b"" if apart => {
             sum.add(number, Unit::Day)?;
-            let hours = signed(cursor)?;
+            let hours = signed(cursor, false)?;
             sum.add_time(cursor, hours)
         }
         name => sum.add(number, unit(name)?),
@@ -171,12 +184,8 @@ impl Sum {
         if minutes > 59 || seconds > 59 {
             return None;
         }
-        for unit in [3_600_000_000, 60_000_000, 1_000_000, 1000, 1].map(Unit::Time) {
-            if self.seen.contains(&unit) {
-                return None;
-            }
-            self.seen.push(unit);
-        }
+        self.occupy(&[3_600_000_000, 60_000_000, 1_000_000, 1000, 1].map(Unit::Time))?;
+        self.timed = true;
         let micros = (i128::from(hours.whole) * 3600 + i128::from(minutes * 60 + seconds)) * 1_000_000
             + i128::from(fraction);
         self.micros += if hours.negative { -micros } else { micros };
@@ -198,7 +207,7 @@ fn designated(mut cursor: Cursor<'_>) -> Option<Sum> {
         let mut units = units.iter();
         while cursor.peek().is_some_and(|b| b != b'T') {
             let plus = cursor.peek() == Some(b'+');
-            let number = signed(&mut cursor).filter(|_| !plus)?;
+            let number = signed(&mut cursor, true).filter(|_| !plus)?;
             let (_, unit) = units.find(|(designator, _)| cursor.byte(*designator))?;
             sum.add(number, *unit)?;
         }
@@ -209,17 +218,21 @@ fn designated(mut cursor: Cursor<'_>) -> Option<Sum> {
     (cursor.is_empty() && !sum.seen.is_empty()).then_some(sum)
 }
 
-/// Digits with an optional sign and fraction. After a sign there has to be a digit.
-fn signed(cursor: &mut Cursor<'_>) -> Option<Number> {
+/// Digits with an optional sign and fraction. After a sign there has to be a digit. In ISO 8601 the fraction is what the
+/// whole leaves of a float: so Postgres reads it there.
+fn signed(cursor: &mut Cursor<'_>, iso: bool) -> Option<Number> {
     let negative = cursor.byte(b'-');
     let signed = negative || cursor.byte(b'+');
     let digits = cursor.digits();
     let mut fraction = None;
     if cursor.byte(b'.') {
-        let digits = std::str::from_utf8(cursor.digits()).ok().filter(|d| !d.is_empty())?;
-        fraction = Some(format!("0.{digits}").parse().ok()?);
+        let fraction_digits = std::str::from_utf8(cursor.digits()).ok().filter(|d| !d.is_empty())?;
+        let whole = if iso { std::str::from_utf8(digits).ok()? } else { "0" };
+        let number: f64 = format!("{whole}.{fraction_digits}").parse().ok()?;
+        fraction = Some(number - number.trunc());
     }
-    if digits.len() > 18 || (digits.is_empty() && (signed || fraction.is_none())) {
+    let most = if iso { 9 } else { 18 };
+    if digits.len() > most || (digits.is_empty() && (signed || fraction.is_none())) {
         return None;
     }
     let whole = std::str::from_utf8(digits).ok()?.parse().unwrap_or(0);

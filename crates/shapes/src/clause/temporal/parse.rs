@@ -225,7 +225,8 @@ impl<'a> Cursor<'a> {
         self.blanks();
         let (am, pm) = (self.word("am"), self.word("pm"));
         if am || pm {
-            if hour > 12 {
+            let ends = self.peek().is_none_or(|b| is_blank(b.into()));
+            if hour > 12 || !ends {
                 return None;
             }
             hour = hour % 12 + if pm { 12 } else { 0 };
