@@ -1,9 +1,11 @@
 //! What has to be in place before anything else: one file for each thing that is set up.
 
+mod allocator;
 mod log;
 mod panic;
 mod signal;
 
+pub use allocator::settle as settle_allocator;
 pub use log::logging;
 pub use panic::panics;
 pub use signal::Signals;

@@ -8,6 +8,7 @@ use crate::bootstrap::{self, Signals};
 
 /// Runs the service with the configuration of the environment.
 pub fn run() -> ExitCode {
+    bootstrap::settle_allocator();
     match Config::from_environment() {
         Ok(config) => run_with(config),
         Err(banner) => fail(&banner),
