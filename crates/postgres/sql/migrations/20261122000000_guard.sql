@@ -1,0 +1,1 @@
+-- What the guard remembers of a synced table.

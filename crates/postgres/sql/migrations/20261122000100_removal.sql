@@ -1,0 +1,1 @@
+-- What is kept of tables that left the sync, and of versions that a framework wishes for.

@@ -1,0 +1,1 @@
+-- Versions from the bookkeeping tables of migration frameworks (spec 04 §7).

@@ -1,0 +1,1 @@
+-- Which types of columns can be synced (spec 03 §2).

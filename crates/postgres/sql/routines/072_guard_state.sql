@@ -1,0 +1,1 @@
+-- What the guard compares: a synced table as the catalogue has it, less what clients don't depend on (spec 04 §11).

@@ -1,0 +1,1 @@
+-- The guard: additive changes are captured, others refused (spec 04 §8).

@@ -1,0 +1,1 @@
+-- The guard's event triggers, where the role may create them (spec 04 §11).

@@ -1,0 +1,1 @@
+-- Changes that nobody captured (spec 04 §11).

@@ -1,0 +1,1 @@
+-- Taking a table out of the sync (spec 04 §3.3).

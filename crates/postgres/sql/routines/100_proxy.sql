@@ -1,0 +1,1 @@
+-- What the migrations proxy calls in place of statements that Postgres can't parse (spec 04 §3).
