@@ -29,7 +29,8 @@ impl Frame {
     #[must_use]
     pub fn from_wire(bytes: Bytes) -> Option<Frame> {
         let length = bytes.get(1..Frame::HEADER)?.try_into().map(u32::from_be_bytes).ok()?;
-        (bytes.len().checked_sub(1)? == usize::try_from(length).ok()? && length >= 4).then_some(Frame { bytes })
+        (bytes.len().checked_sub(1)? == usize::try_from(length).ok()? && length >= 4)
+            .then_some(Frame { bytes })
     }
 
     /// Its type.
