@@ -177,7 +177,7 @@ impl ConnectError {
     }
 
     /// Whether another address of the same host can't change the answer.
-    fn is_decided(&self) -> bool {
+    pub(crate) fn is_decided(&self) -> bool {
         matches!(self, ConnectError::Authentication(_) | ConnectError::Roots(_))
             || self.code().is_some_and(|code| code.starts_with("28") || code == "3D000")
     }

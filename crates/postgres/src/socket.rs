@@ -1,4 +1,4 @@
-//! A TCP connection to Postgres, encrypted as agreed: the part that all connections share.
+//! A TCP connection, encrypted as agreed: the part that all connections share.
 
 use std::{
     collections::VecDeque,
@@ -18,7 +18,7 @@ use tokio::{
     net::TcpStream,
     time::timeout,
 };
-use tokio_rustls::{TlsConnector, client::TlsStream};
+use tokio_rustls::{TlsConnector, TlsStream};
 
 use crate::{
     connection::{ConnectConfig, ConnectError},
@@ -28,7 +28,7 @@ use crate::{
 /// How long a peer may stay silent to the kernel before the connection counts as broken (spec 07 §0: within 10 s).
 const SILENCE: Duration = Duration::from_secs(9);
 
-/// A connection before the Postgres protocol begins on it.
+/// A connection before the Postgres protocol begins on it. We may be at either end.
 #[derive(Debug)]
 pub enum Socket {
     /// Not encrypted.
@@ -44,7 +44,18 @@ impl Socket {
         matches!(self, Socket::Tls(_))
     }
 
-    /// What SCRAM's `tls-server-end-point` is made of, if there is such a thing here.
+    /// The address at the other end.
+    ///
+    /// # Errors
+    /// The system's, if it has forgotten.
+    pub fn peer(&self) -> io::Result<SocketAddr> {
+        match self {
+            Socket::Plain(stream) => stream.peer_addr(),
+            Socket::Tls(stream) => stream.get_ref().0.peer_addr(),
+        }
+    }
+
+    /// What SCRAM's `tls-server-end-point` is made of as the client sees it, if there is such a thing here.
     #[must_use]
     pub fn end_point(&self) -> Option<Vec<u8>> {
         let Socket::Tls(stream) = self else { return None };
@@ -79,6 +90,12 @@ impl Dialer<'_> {
             return Err(failed("the name has no addresses".to_owned()));
         }
         Ok(Dialer { config, addresses: addresses.into(), last: None })
+    }
+
+    /// One address that is known already.
+    #[must_use]
+    pub fn at(config: &ConnectConfig, address: SocketAddr) -> Dialer<'_> {
+        Dialer { config, addresses: VecDeque::from([address]), last: None }
     }
 
     /// Whether there are addresses left to try.
@@ -153,7 +170,7 @@ async fn encrypt(config: &ConnectConfig, mut tcp: TcpStream) -> Result<Socket, C
     let name = ServerName::try_from(config.host.clone()).map_err(|error| failed(error.to_string()))?;
     let connector = TlsConnector::from(config.tls.client()?);
     let stream = connector.connect(name, tcp).await.map_err(|error| failed(error.to_string()))?;
-    Ok(Socket::Tls(Box::new(stream)))
+    Ok(Socket::Tls(Box::new(stream.into())))
 }
 
 impl AsyncRead for Socket {

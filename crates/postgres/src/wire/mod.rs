@@ -1,25 +1,22 @@
 //! One connection at the level of messages, after logging in: for what the query driver can't do.
 
-use std::io;
+mod login;
+
+use std::{fmt, io};
 
 use bytes::{Buf, Bytes, BytesMut};
-use postgres_protocol::{
-    authentication::{
-        md5_hash,
-        sasl::{self, ScramSha256},
-    },
-    message::{backend, frontend},
-};
+use postgres_protocol::message::{backend, frontend};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     time::timeout,
 };
 
 use crate::{
-    connection::{ConnectConfig, ConnectError, PASSWORD_MISSING, Purpose, SESSION_SETTINGS},
-    socket::{Dialer, Socket},
-    url::ChannelBinding,
+    connection::{ConnectConfig, ConnectError, Purpose, SESSION_SETTINGS},
+    socket::Socket,
 };
+
+pub use login::{LARGEST_STARTUP, Login, LoginError};
 
 /// No message of Postgres' is larger: a value is limited to 1 GiB, and rows are sent as one message.
 const LARGEST_MESSAGE: usize = 0x7FFF_FFFF;
@@ -43,6 +40,13 @@ pub struct Frame {
     pub tag: u8,
     /// What follows the length.
     pub body: Bytes,
+}
+
+impl fmt::Debug for Frame {
+    /// The body may hold anybody's values.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Frame({:?}, {} bytes)", char::from(self.tag), self.body.len())
+    }
 }
 
 /// What Postgres says when it refuses something.
@@ -90,43 +94,23 @@ impl Wire {
         purpose: Purpose,
         parameters: &[(&str, &str)],
     ) -> Result<Wire, ConnectError> {
-        let mut dialer = Dialer::resolve(config).await?;
-        let socket = dialer.next().await?;
-        let encrypted = socket.is_encrypted();
-        let (input, output) = (BytesMut::with_capacity(READ_SIZE), BytesMut::new());
-        let mut wire = Wire { socket, input, output, process_id: 0 };
-        match timeout(config.connect_timeout, wire.start(config, purpose, parameters)).await {
+        let name = config.application_name(purpose);
+        let own = [("application_name", name.as_str()), ("client_encoding", "UTF8")];
+        let all = own.into_iter().chain(SESSION_SETTINGS).chain(parameters.iter().copied());
+        let all: Vec<_> = all.map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect();
+        let mut wire = Wire::admit(config, Login { parameters: &all, cleartext: true }).await?;
+        match timeout(config.connect_timeout, wire.begin()).await {
             Err(_) => Err(ConnectError::TimedOut { host: config.host.clone() }),
             Ok(Ok(())) => Ok(wire),
-            Ok(Err(LoginError::Connect(error))) => Err(error),
-            Ok(Err(LoginError::Wire(error))) => Err(match error {
-                WireError::Broken(source) => ConnectError::Lost { source },
-                WireError::Server(ServerError { code, message }) => {
-                    ConnectError::Refused { code, message, encrypted }
-                }
-                WireError::Protocol(problem) => ConnectError::Protocol(problem.to_owned()),
-            }),
+            Ok(Err(WireError::Server(ServerError { code, message }))) => {
+                Err(ConnectError::Refused { code, message, encrypted: wire.socket.is_encrypted() })
+            }
+            Ok(Err(error)) => Err(LoginError::from(error).into()),
         }
     }
 
-    async fn start(
-        &mut self,
-        config: &ConnectConfig,
-        purpose: Purpose,
-        parameters: &[(&str, &str)],
-    ) -> Result<(), LoginError> {
-        let name = config.application_name(purpose);
-        let own = [
-            ("user", config.user.as_str()),
-            ("database", config.database.as_str()),
-            ("application_name", name.as_str()),
-            ("client_encoding", "UTF8"),
-        ];
-        let all = own.into_iter().chain(SESSION_SETTINGS).chain(parameters.iter().copied());
-        let mut message = BytesMut::new();
-        frontend::startup_message(all, &mut message)?;
-        self.send(&message).await?;
-        self.authenticate(config).await?;
+    /// Reads on until the session is ready.
+    async fn begin(&mut self) -> Result<(), WireError> {
         loop {
             let frame = self.receive().await?;
             match frame.tag {
@@ -139,85 +123,10 @@ impl Wire {
         }
     }
 
-    /// Answers the server's demands for proof until it is content.
-    async fn authenticate(&mut self, config: &ConnectConfig) -> Result<(), LoginError> {
-        let password = || config.password.as_ref().map(|p| p.expose().as_bytes()).ok_or(PASSWORD_MISSING);
-        let bound = config.channel_binding == ChannelBinding::Require;
-        let unbound =
-            "the server does not bind the login to the TLS connection, as channel_binding=require asks";
-        let mut scram: Option<ScramSha256> = None;
-        let mut proven = false;
-        loop {
-            let mut frame = self.receive().await?;
-            if frame.tag != backend::AUTHENTICATION_TAG || frame.body.len() < 4 {
-                return Err(WireError::Protocol("it does not answer the login").into());
-            }
-            let mut answer = BytesMut::new();
-            match frame.body.get_u32() {
-                0 if bound && !proven => return Err(ConnectError::Authentication(unbound).into()),
-                0 => return Ok(()),
-                3 | 5 if bound => return Err(ConnectError::Authentication(unbound).into()),
-                3 => frontend::password_message(password()?, &mut answer)?,
-                5 if frame.body.len() >= 4 => {
-                    let salt = frame.body.get_u32().to_be_bytes();
-                    let hash = md5_hash(config.user.as_bytes(), password()?, salt);
-                    frontend::password_message(hash.as_bytes(), &mut answer)?;
-                }
-                10 => {
-                    let (mechanism, binding) = self.mechanism(config, &frame.body)?;
-                    if bound && mechanism != sasl::SCRAM_SHA_256_PLUS {
-                        return Err(ConnectError::Authentication(unbound).into());
-                    }
-                    let exchange = scram.insert(ScramSha256::new(password()?, binding));
-                    frontend::sasl_initial_response(mechanism, exchange.message(), &mut answer)?;
-                }
-                11 => {
-                    let exchange = scram.as_mut().ok_or(WireError::Protocol("SCRAM out of order"))?;
-                    exchange.update(&frame.body)?;
-                    frontend::sasl_response(exchange.message(), &mut answer)?;
-                }
-                12 => {
-                    let mut exchange = scram.take().ok_or(WireError::Protocol("SCRAM out of order"))?;
-                    exchange.finish(&frame.body)?;
-                    proven = true;
-                    continue;
-                }
-                _ => {
-                    return Err(ConnectError::Authentication(
-                        "Postgres asks for a login method that is not supported. Use a password",
-                    )
-                    .into());
-                }
-            }
-            self.send(&answer).await?;
-        }
-    }
-
-    /// Chooses among the SASL mechanisms on offer: bound to the TLS connection if both sides can.
-    fn mechanism(
-        &self,
-        config: &ConnectConfig,
-        offer: &[u8],
-    ) -> Result<(&'static str, sasl::ChannelBinding), ConnectError> {
-        let offers = |name: &str| offer.split(|byte| *byte == 0).any(|offered| offered == name.as_bytes());
-        let end_point = match config.channel_binding {
-            ChannelBinding::Disable => None,
-            ChannelBinding::Prefer | ChannelBinding::Require => self.socket.end_point(),
-        };
-        match end_point {
-            Some(end_point) if offers(sasl::SCRAM_SHA_256_PLUS) => {
-                Ok((sasl::SCRAM_SHA_256_PLUS, sasl::ChannelBinding::tls_server_end_point(end_point)))
-            }
-            Some(_) if offers(sasl::SCRAM_SHA_256) => {
-                Ok((sasl::SCRAM_SHA_256, sasl::ChannelBinding::unrequested()))
-            }
-            None if offers(sasl::SCRAM_SHA_256) => {
-                Ok((sasl::SCRAM_SHA_256, sasl::ChannelBinding::unsupported()))
-            }
-            _ => Err(ConnectError::Authentication(
-                "Postgres offers no login method that is supported. Use SCRAM-SHA-256",
-            )),
-        }
+    /// The socket, and what has been received on it but not taken.
+    #[must_use]
+    pub fn into_parts(self) -> (Socket, BytesMut) {
+        (self.socket, self.input)
     }
 
     /// The id of the server process, as `pg_stat_activity` shows it.
@@ -352,29 +261,5 @@ impl Frame {
                 }
             })
             .collect()
-    }
-}
-
-/// Logging in failed on one of two levels.
-enum LoginError {
-    Connect(ConnectError),
-    Wire(WireError),
-}
-
-impl From<ConnectError> for LoginError {
-    fn from(error: ConnectError) -> LoginError {
-        LoginError::Connect(error)
-    }
-}
-
-impl From<WireError> for LoginError {
-    fn from(error: WireError) -> LoginError {
-        LoginError::Wire(error)
-    }
-}
-
-impl From<io::Error> for LoginError {
-    fn from(error: io::Error) -> LoginError {
-        LoginError::Wire(error.into())
     }
 }
