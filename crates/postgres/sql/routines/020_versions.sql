@@ -23,8 +23,9 @@ CREATE OR REPLACE PROCEDURE electric.lock_migrations()
 
 -- Gives the running transaction a version, unless it has one of the same or a higher priority.
 --
--- 32767: given by hand, taken as it is or refused. 0: the default, made from the transaction's start. Between: read
--- from a framework's bookkeeping table, taken if it can be.
+-- 32767: given by hand, taken as it is or refused. 0: the default, which is what a framework wishes for this
+-- transaction, or made from the transaction's start. Between: read from a framework's bookkeeping table, taken if it can
+-- be.
 CREATE OR REPLACE PROCEDURE electric.assign_migration_version(_version text, _priority integer)
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET timezone = 'UTC'
     AS $$
@@ -44,6 +45,11 @@ CREATE OR REPLACE PROCEDURE electric.assign_migration_version(_version text, _pr
                 RAISE NOTICE 'this transaction already has the migration version %', own.version;
             END IF;
             RETURN;
+        END IF;
+        IF _priority <= 0 THEN
+            SELECT w.version, w.priority INTO _version, _priority FROM electric.wished_version() w;
+            chosen := _version;
+            _priority := coalesce(_priority, 0);
         END IF;
         SELECT max(v.version COLLATE "C"), coalesce(bool_or(v.version = _version), false) INTO newest, used
             FROM electric.migration_versions v

@@ -57,5 +57,6 @@ CREATE OR REPLACE PROCEDURE electric.refresh()
         END LOOP;
         CALL electric.repair_publication();
         CALL electric.adopt_legacy_migrations();
+        CALL electric.watch_frameworks();
     END
     $$;

@@ -2,6 +2,7 @@
 
 mod checks;
 mod electrify;
+mod frameworks;
 mod installation;
 mod legacy;
 mod names;
