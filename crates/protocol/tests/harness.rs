@@ -77,6 +77,8 @@ pub fn every_type() -> (Schema, usize) {
         sql_type: name.into(),
         collation: None,
         not_null: name == "int4",
+        default: None,
+        identity: None,
     };
     let label = EnumType { name: "label".into(), labels: vec!["A".into(), "B".into()] };
     let mut columns: Vec<Column> = names

@@ -33,6 +33,8 @@ pub fn table(id: u32, name: &str, columns: &[(&str, &str)], key: &[&str]) -> Tab
         sql_type: (*ty).into(),
         collation: None,
         not_null: key.contains(name),
+        default: None,
+        identity: None,
     };
     let position = |name: &&str| columns.iter().position(|c| c.0 == *name).unwrap();
     Table {

@@ -19,7 +19,7 @@ pub use dialect::{Dialect, UnknownDialect};
 pub use identifier::{is_plain_identifier, quote_postgres, quote_sqlite};
 pub use migration::{IncompatibleChange, SchemaChange, from_snapshots};
 pub use model::{
-    Column, ColumnType, EnumType, ForeignKey, ForeignKeyAction, Index, Migration, MigrationOp, Schema,
-    Shadow, Statement, StatementKind, Table,
+    Column, ColumnType, EnumType, ForeignKey, ForeignKeyAction, Identity, Index, Migration, MigrationOp,
+    Schema, Shadow, Statement, StatementKind, Table,
 };
 pub use snapshot::{EnumSnapshot, Snapshot, SnapshotError, parse};

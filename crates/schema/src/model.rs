@@ -111,6 +111,20 @@ pub struct Column {
     pub collation: Option<String>,
     /// Whether NULL is refused.
     pub not_null: bool,
+    /// The expression of its DEFAULT as `pg_get_expr` prints it. Postgres evaluates it; clients have it only where it is a
+    /// plain literal.
+    pub default: Option<String>,
+    /// Whether Postgres numbers the rows by it, if it is an identity column.
+    pub identity: Option<Identity>,
+}
+
+/// Who may choose the values of an identity column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Identity {
+    /// Postgres, unless `OVERRIDING SYSTEM VALUE` is said: no UPDATE may.
+    Always,
+    /// Anybody.
+    ByDefault,
 }
 
 /// The types that columns can have (spec 03 §2.1).

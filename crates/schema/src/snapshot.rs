@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use change::RelationId;
 use serde::Deserialize;
 
-use crate::{Column, ColumnType, EnumType, ForeignKey, ForeignKeyAction, Index, Shadow, Table};
+use crate::{Column, ColumnType, EnumType, ForeignKey, ForeignKeyAction, Identity, Index, Shadow, Table};
 
 /// One synced table and the enumerations it uses, at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,6 +135,19 @@ struct RawColumn {
     not_null: bool,
     #[serde(default)]
     collation: Option<String>,
+    #[serde(default)]
+    default: Option<String>,
+    #[serde(default)]
+    identity: Option<RawIdentity>,
+}
+
+/// The letters of `pg_attribute`.
+#[derive(Clone, Copy, Deserialize)]
+enum RawIdentity {
+    #[serde(rename = "a")]
+    Always,
+    #[serde(rename = "d")]
+    ByDefault,
 }
 
 #[derive(Deserialize)]
@@ -306,6 +319,11 @@ impl RawColumn {
             sql_type: self.sql_type,
             collation: self.collation,
             not_null: self.not_null,
+            default: self.default,
+            identity: self.identity.map(|identity| match identity {
+                RawIdentity::Always => Identity::Always,
+                RawIdentity::ByDefault => Identity::ByDefault,
+            }),
         })
     }
 }

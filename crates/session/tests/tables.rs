@@ -61,6 +61,8 @@ pub fn table(id: RelationId, name: &str, columns: &[&str]) -> Arc<Table> {
         sql_type: "text".to_owned(),
         collation: None,
         not_null: index == 0,
+        default: None,
+        identity: None,
     };
     Arc::new(Table {
         id,

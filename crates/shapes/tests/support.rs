@@ -17,6 +17,8 @@ pub fn table(id: u32, name: &str, columns: &[&str]) -> Table {
             sql_type: ty.into(),
             collation: None,
             not_null: i == 0,
+            default: None,
+            identity: None,
         }
     };
     Table {

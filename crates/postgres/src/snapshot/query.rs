@@ -103,6 +103,8 @@ pub(super) mod tests {
             sql_type: sql_type.to_owned(),
             collation: None,
             not_null: false,
+            default: None,
+            identity: None,
         }
     }
 

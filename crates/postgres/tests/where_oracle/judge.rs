@@ -158,6 +158,8 @@ pub fn table() -> Table {
         sql_type: (*ty).to_owned(),
         collation: None,
         not_null: false,
+        default: None,
+        identity: None,
     };
     Table {
         id: change::RelationId(1),

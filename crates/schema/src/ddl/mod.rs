@@ -1,5 +1,6 @@
 //! The statements that clients execute, in both dialects (spec 03 §8.3, §8.4).
 
+mod default;
 mod expression;
 mod index;
 mod kind;

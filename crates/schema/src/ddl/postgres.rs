@@ -1,5 +1,6 @@
 //! Tables and types for Postgres clients, as the catalogue functions would print them (spec 03 §8.2).
 
+use super::default;
 use crate::{
     Column, EnumType, ForeignKey, Table,
     identifier::{quote_literal, quote_postgres},
@@ -8,8 +9,9 @@ use crate::{
 /// Four spaces of indent, the primary key before the foreign keys, these by name. No `;` and no line break at the end.
 pub(super) fn create_table(table: &Table, deferred: impl Fn(&ForeignKey) -> bool) -> String {
     let columns = table.columns.iter().map(|column| {
+        let default = default::literal(column).map(|literal| format!(" DEFAULT {}", literal.postgres()));
         let not_null = if column.not_null { " NOT NULL" } else { "" };
-        format!("{}{not_null}", definition(column))
+        format!("{}{}{not_null}", definition(column), default.unwrap_or_default())
     });
     let key: Vec<String> = table
         .primary_key

@@ -1,12 +1,19 @@
 //! Tables for SQLite clients (spec 03 §8.3).
 
+use super::default;
 use crate::{Column, ForeignKey, ForeignKeyAction, Table, identifier::quote_sqlite};
 
 /// Columns in table order, then foreign keys, then the primary key. Ends with a line break.
 pub(super) fn create_table(table: &Table) -> String {
     let columns = table.columns.iter().map(|column| {
+        let default = default::literal(column).map(|literal| format!(" DEFAULT {}", literal.sqlite()));
         let not_null = if column.not_null { " NOT NULL" } else { "" };
-        format!("{} {}{not_null}", quote_sqlite(&column.name), column.sqlite_type())
+        format!(
+            "{} {}{}{not_null}",
+            quote_sqlite(&column.name),
+            column.sqlite_type(),
+            default.unwrap_or_default()
+        )
     });
     let mut keys: Vec<&ForeignKey> = table.foreign_keys.iter().collect();
     keys.sort_by_cached_key(|fk| (is_deferrable(fk), local_columns(table, fk), fk.name.clone()));

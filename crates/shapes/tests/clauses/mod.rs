@@ -53,6 +53,8 @@ pub fn everything() -> Table {
         sql_type: String::new(),
         collation: None,
         not_null: name == "id",
+        default: None,
+        identity: None,
     };
     Table {
         id: RelationId(1),
