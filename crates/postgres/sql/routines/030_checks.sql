@@ -105,7 +105,7 @@ CREATE OR REPLACE PROCEDURE electric.check_table(relation oid, shown text)
         END IF;
 
         SELECT string_agg('  ' || k, E'\n') INTO listed
-            FROM unnest(electric.key_columns(relation)) k WHERE k IN ('_tags', '_tag', '_image');
+            FROM unnest(electric.key_columns(relation)) k WHERE k IN ('_tags', '_tag', '_base', '_image');
         IF listed IS NOT NULL THEN
             RAISE EXCEPTION E'Cannot electrify % because columns of its PRIMARY KEY have names that are reserved:\n%', shown, listed
                 USING HINT = format('ALTER TABLE %s RENAME COLUMN … TO …;', shown);

@@ -4,7 +4,9 @@
 --   _tags             the tags that keep the row alive; none: it is dead
 --   _tag              the tag of the last write
 --   _image            of a dead row, its last values: column name -> text as replication prints it, or null
---   _tag_<column>     for each other column, the tag of the write whose value it has
+--   _tag_<column>     for each other column, the tag of the write whose value it has; NULL where _base says it
+--   _base             the tag of all columns that have none of their own, so that a new row costs one tag and not one for
+--                     each column
 
 -- Names for the tag columns of a table, given those that exist: column -> tag column. A name that would be longer than
 -- Postgres allows, or is a key column's, gives way to one made from the column's number.
@@ -27,7 +29,7 @@ CREATE OR REPLACE FUNCTION electric.tag_column_names(relation oid, existing json
             candidate := coalesce(existing ->> col.name, '_tag_' || col.name);
             attempt := 0;
             WHILE octet_length(candidate) > 63
-                OR candidate = ANY (key || ARRAY['_tags', '_tag', '_image'])
+                OR candidate = ANY (key || ARRAY['_tags', '_tag', '_base', '_image'])
                 OR EXISTS (SELECT FROM jsonb_each_text(names || coalesce(existing - col.name, '{}')) t WHERE t.value = candidate)
             LOOP
                 candidate := '_tag_' || col.attnum || repeat('_', attempt);
@@ -69,15 +71,19 @@ CREATE OR REPLACE PROCEDURE electric.sync_shadow(relation oid)
                 FROM unnest(electric.key_columns(relation)) WITH ORDINALITY k (name, place)
                 JOIN pg_attribute a ON a.attrelid = relation AND a.attname = k.name;
             EXECUTE format(
-                'CREATE TABLE electric.%s (%s, _tags electric.tag[] NOT NULL DEFAULT ''{}'', _tag electric.tag, _image jsonb,'
+                'CREATE TABLE electric.%s (%s, _tags electric.tag[] NOT NULL DEFAULT ''{}'', _tag electric.tag, _base electric.tag, _image jsonb,'
                 ' CONSTRAINT %s PRIMARY KEY (%s))',
                 electric.quoted(shadow_name), columns, electric.quoted('shadow_pkey_' || relation), key
             );
             registered.shadow := to_regclass('electric.' || electric.quoted(shadow_name));
         END IF;
 
-        SELECT string_agg('ADD COLUMN ' || electric.quoted(t.value) || ' electric.tag', ', ' ORDER BY a.attnum) INTO columns
-            FROM jsonb_each_text(names) t JOIN pg_attribute a ON a.attrelid = relation AND a.attname = t.key
+        SELECT string_agg('ADD COLUMN ' || electric.quoted(t.value) || ' electric.tag', ', ' ORDER BY t.attnum) INTO columns
+            FROM (
+                SELECT n.value, a.attnum FROM jsonb_each_text(names) n
+                JOIN pg_attribute a ON a.attrelid = relation AND a.attname = n.key
+                UNION ALL VALUES ('_base', 0)
+            ) t
             WHERE NOT EXISTS (
                 SELECT FROM pg_attribute s
                 WHERE s.attrelid = registered.shadow AND s.attname = t.value AND NOT s.attisdropped

@@ -223,7 +223,7 @@ impl<'a> Names<'a> {
     fn lock_shadows(&self) -> String {
         let mut columns = ", t._tags, t._image IS NOT NULL AS buried".to_owned();
         for (n, name) in self.tags() {
-            let _ = write!(columns, ", t.{name} AS t{n}");
+            let _ = write!(columns, ", coalesce(t.{name}, t._base) AS t{n}");
         }
         self.lock(&self.shadow, &columns, "FOR UPDATE")
     }
@@ -322,13 +322,11 @@ impl<'a> Names<'a> {
     fn insert_shadows(&self) -> String {
         let untracked = self.table.columns.len();
         let keys = join(self.key().map(|(n, c)| format!("u.c{n}::{}", cast(c))), ", ");
-        let tag = |(n, _): (usize, String)| {
-            format!(
-                ", CASE WHEN get_bit(u.marked, {n}) = 1 THEN {TAG} WHEN get_bit(u.marked, {untracked}) = 1 THEN {EPOCH} END"
-            )
-        };
+        let tag =
+            |(n, _): (usize, String)| format!(", CASE WHEN get_bit(u.marked, {n}) = 1 THEN {TAG} END");
         format!(
-            "INSERT INTO {} ({}, _tags, _tag{}) SELECT {keys}, {}, {TAG}{} FROM {}",
+            "INSERT INTO {} ({}, _tags, _tag, _base{}) SELECT {keys}, {}, {TAG}, \
+             CASE WHEN get_bit(u.marked, {untracked}) = 1 THEN {EPOCH} END{} FROM {}",
             self.shadow,
             self.key_names(),
             join(self.tags().map(|(_, name)| format!(", {name}")), ""),

@@ -28,7 +28,7 @@ async fn registers_publishes_and_records_the_table() {
         ["items|{id,v}", "shadow__public__items|{id,_tags,_tag,_image}"]
     );
     let columns = "SELECT string_agg(attname, ',' ORDER BY attnum) FROM pg_attribute WHERE attrelid = 'electric.shadow__public__items'::regclass AND attnum > 0";
-    assert_eq!(value(&client, columns).await, "id,_tags,_tag,_image,_tag_v");
+    assert_eq!(value(&client, columns).await, "id,_tags,_tag,_base,_image,_tag_v");
 }
 
 #[tokio::test]

@@ -84,7 +84,7 @@ async fn keeps_what_merging_knows_and_replaces_the_rest() {
         ]
     );
     let columns = "SELECT string_agg(attname, ',' ORDER BY attname) FROM pg_attribute WHERE attrelid = 'electric.shadow__public__items'::regclass AND attnum > 0 AND NOT attisdropped";
-    assert_eq!(value(&client, columns).await, "_image,_tag,_tag_done,_tag_v,_tags,id");
+    assert_eq!(value(&client, columns).await, "_base,_image,_tag,_tag_done,_tag_v,_tags,id");
     assert_eq!(
         value(&client, "SELECT lsn FROM electric.acknowledged_client_lsns WHERE client_id = 'A'").await,
         "\\x00000001"
@@ -108,7 +108,7 @@ async fn keeps_what_merging_knows_and_replaces_the_rest() {
 
     run(&client, "INSERT INTO items VALUES ('2', 'again', false); UPDATE items SET v = 'w' WHERE id = '1'; INSERT INTO notes VALUES (1, '1')").await;
     assert_eq!(
-        rows(&client, "SELECT id, (_tag_v).source_id IS NULL, cardinality(_tags), _image FROM electric.shadow__public__items ORDER BY id").await,
+        rows(&client, "SELECT id, (coalesce(_tag_v, _base)).source_id IS NULL, cardinality(_tags), _image FROM electric.shadow__public__items ORDER BY id").await,
         ["1|t|1|", "2|t|1|"]
     );
 }

@@ -27,7 +27,7 @@ async fn s0() -> (Database, Client) {
         &client,
         "INSERT INTO parent VALUES ('1', 'v0', 0);
          INSERT INTO electric.shadow__public__parent
-             VALUES ('1', ARRAY[tag('A', ms(1000))], tag('A', ms(1000)), NULL, tag('A', ms(1000)), tag('A', ms(1000)))",
+             VALUES ('1', ARRAY[tag('A', ms(1000))], tag('A', ms(1000)), NULL, NULL, tag('A', ms(1000)), tag('A', ms(1000)))",
     )
     .await;
     (database, client)
@@ -61,7 +61,7 @@ async fn state(client: &Client, id: &str) -> String {
             "SELECT (SELECT concat_ws(',', p.value, p.other) FROM parent p WHERE p.id = s.id),
                 (SELECT string_agg(show(t), ' ' ORDER BY t.ordinality) FROM unnest(s._tags) WITH ORDINALITY t (\"timestamp\", source_id, ordinality)
                     CROSS JOIN LATERAL (SELECT ROW(t.\"timestamp\", t.source_id)::electric.tag) x (t)),
-                show(s._tag), show(s._tag_value), show(s._tag_other), s._image
+                show(s._tag), show(coalesce(s._tag_value, s._base)), show(coalesce(s._tag_other, s._base)), s._image
              FROM electric.shadow__public__parent s WHERE s.id = '{id}'"
         )
         .replace("show(t), ' ' ORDER BY t.ordinality", "show(x.t), ' ' ORDER BY t.ordinality"),
@@ -83,7 +83,7 @@ async fn vector_21_an_insert_marks_everything() {
     run(&client, "INSERT INTO parent VALUES ('2', 'x', NULL)").await;
     assert_eq!(state(&client, "2").await, "x|PG@p|PG@p|PG@p|PG@p|");
     run(&client, "UPDATE parent SET value = 'pg' WHERE id = '2'").await;
-    let newer = "SELECT (_tag_value).\"timestamp\" > (_tag_other).\"timestamp\" AND _tag_value = _tag AND _tags = ARRAY[_tag]
+    let newer = "SELECT (_tag_value).\"timestamp\" > (coalesce(_tag_other, _base)).\"timestamp\" AND _tag_value = _tag AND _tags = ARRAY[_tag]
         FROM electric.shadow__public__parent WHERE id = '2'";
     assert_eq!(rows(&client, newer).await, ["t"]);
 }

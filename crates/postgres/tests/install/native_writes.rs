@@ -102,3 +102,28 @@ async fn plans_kept_from_one_size_serve_the_other() {
         "40001|t"
     );
 }
+
+#[tokio::test]
+async fn big_loads_mark_new_rows_and_rows_that_come_back() {
+    let (_database, client) = installed().await;
+    run(
+        &client,
+        "CREATE TABLE t (id int PRIMARY KEY, v text); CALL electric.electrify('t');
+         INSERT INTO t SELECT i, 'first' FROM generate_series(1, 3000) i",
+    )
+    .await;
+    let fresh = "SELECT count(*), bool_and(_tags = ARRAY[_tag] AND _base = _tag AND _tag_v IS NULL AND _image IS NULL) FROM electric.shadow__public__t";
+    assert_eq!(value(&client, fresh).await, "3000|t");
+    run(
+        &client,
+        "DELETE FROM t WHERE id = 2900;
+         UPDATE electric.shadow__public__t SET _tag_v = ROW('1980-01-01'::timestamptz, 'C')::electric.tag WHERE id = 2900;
+         INSERT INTO t SELECT i, 'second' FROM generate_series(2900, 6000) i WHERE i = 2900 OR i > 3000",
+    )
+    .await;
+    assert_eq!(value(&client, fresh).await, "6000|t", "the row that comes back has forgotten its past");
+    // A load that fails leaves no mark.
+    let refused = client.batch_execute("INSERT INTO t SELECT i, 'third' FROM generate_series(6000, 9000) i").await;
+    assert!(refused.is_err());
+    assert_eq!(value(&client, fresh).await, "6000|t");
+}

@@ -143,8 +143,8 @@ impl Replay {
              _image IS NULL, _image ->> 'id' FROM electric.shadow__public__items WHERE id = $1",
             wire("t"),
             wire("_tag"),
-            wire("_tag_value"),
-            wire("_tag_other")
+            wire("coalesce(_tag_value, _base)"),
+            wire("coalesce(_tag_other, _base)")
         );
         let Some(shadow) = self.native.query_opt(&sql, &[&self.id]).await.expect("a query") else {
             let untouched = state.last_tag.is_none();
