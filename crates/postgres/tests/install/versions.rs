@@ -1,5 +1,7 @@
 //! Migration versions (spec 04 §7).
 
+use tokio_postgres::Client;
+
 use super::{installed, refused, rows, run, value};
 
 const VERSIONS: &str = "SELECT DISTINCT ON (version) version FROM electric.ddl_commands ORDER BY version, id";
@@ -115,4 +117,89 @@ async fn a_snapshot_older_than_another_migration_fails_to_serialize() {
     run(&other, "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM electric.electrified").await;
     run(&client, "CALL electric.electrify('a')").await;
     assert_eq!(refused(&other, "CALL electric.electrify('b')").await.code().code(), "40001");
+}
+
+/// SplitMix64.
+fn draw(state: &mut u64, below: u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut mixed = *state;
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (mixed ^ (mixed >> 31)) % below
+}
+
+/// Electrifies tables in many ways, some of them to be refused or taken back. How many went through is returned.
+async fn migrate(client: Client, session: u64, seed: u64) -> usize {
+    let mut state = seed ^ (session << 32);
+    let mut done = 0;
+    for n in 0..12 {
+        let table = format!("t_{session}_{n}");
+        run(&client, &format!("CREATE TABLE {table} (id int PRIMARY KEY)")).await;
+        let electrify = format!("CALL electric.electrify('{table}')");
+        let era = ["1", "2", "20261122", "2999"][draw(&mut state, 4) as usize];
+        let version = format!("{era}{:03}", draw(&mut state, 1000));
+        let sql = match draw(&mut state, 7) {
+            0 => electrify,
+            1 => format!(
+                "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM {table}; {electrify}; COMMIT"
+            ),
+            2 => format!("BEGIN; CALL electric.migration_version('{version}'); {electrify}; COMMIT"),
+            3 => format!("BEGIN; {electrify}; CALL electric.migration_version('{version}'); COMMIT"),
+            4 => format!("BEGIN; INSERT INTO schema_migrations VALUES ('{version}'); {electrify}; COMMIT"),
+            5 => format!("BEGIN; SAVEPOINT s; {electrify}; ROLLBACK TO s; {electrify}; COMMIT"),
+            _ => format!("BEGIN; SELECT now(); {electrify}; ROLLBACK"),
+        };
+        match client.batch_execute(&sql).await {
+            Ok(()) => done += usize::from(!sql.ends_with("ROLLBACK")),
+            Err(error) => {
+                // Can't be serialized; is used already; sorts before the newest.
+                let code = error.code().map(|code| code.code().to_owned()).unwrap_or_default();
+                assert!(["40001", "23505", "P0001"].contains(&code.as_str()), "{sql}\n{error:?}");
+                run(&client, "ROLLBACK").await;
+            }
+        }
+    }
+    done
+}
+
+#[tokio::test]
+async fn versions_grow_in_commit_order_whatever_migrates_at_once() {
+    for seed in [1, 7_423, 9_000_001] {
+        let (database, client) = installed().await;
+        run(&client, "CREATE TABLE schema_migrations (version text); CALL electric.watch_frameworks()").await;
+        let slot = format!("commit_order_{}", database.name);
+        run(&client, &format!("SELECT pg_create_logical_replication_slot('{slot}', 'test_decoding')")).await;
+        let mut sessions = Vec::new();
+        for session in 0..8 {
+            sessions.push(tokio::spawn(migrate(database.client().await, session, seed)));
+        }
+        let mut done = 0;
+        for session in sessions {
+            done += session.await.unwrap();
+        }
+        let decoded = format!(
+            r"SELECT substring(data FROM $$version\[text\]:'([^']*)'$$)
+            FROM pg_logical_slot_get_changes('{slot}', NULL, NULL)
+            WHERE data LIKE 'table electric.ddl_commands: INSERT%'"
+        );
+        let versions = rows(&client, &decoded).await;
+        run(&client, &format!("SELECT pg_drop_replication_slot('{slot}')")).await;
+        assert_eq!(versions.len(), done, "seed {seed}");
+        assert!(done > 20, "seed {seed}: {done} are too few to show anything");
+        let grows = versions.windows(2).all(|pair| pair[0].as_bytes() < pair[1].as_bytes());
+        assert!(grows, "seed {seed}: {versions:?}");
+    }
+}
+
+#[tokio::test]
+async fn migrations_that_follow_each_other_within_a_millisecond_all_succeed() {
+    let (_database, client) = installed().await;
+    let tables: String = (0..60).map(|n| format!("CREATE TABLE m_{n} (id int PRIMARY KEY); ")).collect();
+    let migrations: String =
+        (0..60).map(|n| format!("BEGIN; CALL electric.electrify('m_{n}'); COMMIT; ")).collect();
+    run(&client, &tables).await;
+    run(&client, &migrations).await;
+    let versions = rows(&client, "SELECT version FROM electric.ddl_commands ORDER BY id").await;
+    assert_eq!(versions.len(), 60);
+    assert!(versions.windows(2).all(|pair| pair[0].as_bytes() < pair[1].as_bytes()), "{versions:?}");
 }
