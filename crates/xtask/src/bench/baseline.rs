@@ -50,25 +50,50 @@ pub(crate) async fn copy_out(rig: &Rig, query: &str) -> Result<f64> {
 
 /// Transactions per second of `pgbench` running `script` over `clients` connections for `seconds`.
 pub(crate) fn pgbench(rig: &Rig, script: &str, clients: u32, seconds: u32) -> Result<f64> {
+    pgbench_over(rig, Way::Direct, "prepared", Some(script), clients, seconds)
+}
+
+/// How a program gets to Postgres.
+#[derive(Clone, Copy)]
+pub(crate) enum Way {
+    /// Straight.
+    Direct,
+    /// Through the service's migrations proxy.
+    Proxy,
+}
+
+/// Makes the tables of `pgbench`'s own script.
+pub(crate) fn pgbench_tables(rig: &Rig) -> Result<()> {
+    let output = rig.program("pgbench")?.args(["-i", "-q", "-s", "10", DATABASE]).output()?;
+    ensure!(output.status.success(), "pgbench -i failed: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
+/// The same as [`pgbench`] over one of the ways, with a protocol of its own, and its own script if none is given.
+pub(crate) fn pgbench_over(
+    rig: &Rig,
+    way: Way,
+    protocol: &str,
+    script: Option<&str>,
+    clients: u32,
+    seconds: u32,
+) -> Result<f64> {
+    let mut command = match way {
+        Way::Direct => rig.program("pgbench")?,
+        Way::Proxy => rig.program_through_proxy("pgbench")?,
+    };
+    command.args(["-n", "-M", protocol, "-j", "2"]);
+    command.args(["-c", &clients.to_string(), "-T", &seconds.to_string()]);
     let mut file = tempfile::NamedTempFile::new()?;
-    file.write_all(script.as_bytes())?;
-    let output = rig
-        .program("pgbench")?
-        .args([
-            "-n",
-            "-M",
-            "prepared",
-            "-j",
-            "2",
-            "-c",
-            &clients.to_string(),
-            "-T",
-            &seconds.to_string(),
-            "-f",
-        ])
-        .arg(file.path())
-        .arg(DATABASE)
-        .output()?;
+    if let Some(script) = script {
+        file.write_all(script.as_bytes())?;
+        command.arg("-f").arg(file.path());
+    }
+    rate(&command.arg(DATABASE).output()?)
+}
+
+/// What `pgbench` says it reached.
+fn rate(output: &std::process::Output) -> Result<f64> {
     let text = String::from_utf8_lossy(&output.stdout);
     let line = text.lines().find_map(|line| line.strip_prefix("tps = "));
     let tps = line.and_then(|line| line.split(' ').next()?.parse().ok());

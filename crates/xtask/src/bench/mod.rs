@@ -1,11 +1,13 @@
 //! `cargo x bench`: speed and memory of the release build, each number beside its baseline from the same run.
 
 mod baseline;
+mod bulk;
 mod clients;
 mod fan_out;
 mod initial;
 mod latency;
 mod memory;
+mod proxy;
 mod report;
 mod rig;
 mod routing;
@@ -24,7 +26,7 @@ use rig::Rig;
 /// Which measurements to make, by their names; all if there are none.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Bench {
-    /// Only these: start, memory, shapes, latency, connects, stream, writes, fan-out, routing, initial, rush.
+    /// Only these: start, memory, shapes, latency, connects, stream, writes, bulk, proxy, fan-out, routing, initial, rush.
     only: Vec<String>,
     /// Print the table without adding it to BENCHMARKS.md.
     #[arg(long)]
@@ -60,6 +62,12 @@ pub(crate) async fn run(bench: Bench) -> Result<()> {
     }
     if wanted("writes") {
         writes::measure(&rig, &mut report).await?;
+    }
+    if wanted("bulk") {
+        bulk::measure(&rig, &mut report).await?;
+    }
+    if wanted("proxy") {
+        proxy::measure(&rig, &mut report).await?;
     }
     if wanted("fan-out") {
         fan_out::measure(&rig, &mut report).await?;

@@ -22,7 +22,12 @@ pub(crate) struct Rig {
     log: PathBuf,
     /// Where the service listens.
     pub(crate) port: u16,
+    /// Where its migrations proxy listens.
+    proxy_port: u16,
 }
+
+/// What the migrations proxy asks for.
+const PROXY_PASSWORD: &str = "bench";
 
 /// The database that is measured.
 pub(crate) const DATABASE: &str = "bench";
@@ -43,7 +48,13 @@ impl Rig {
             ["fsync = on", "shared_buffers = '256MB'", "max_wal_size = '4GB'", "wal_sender_timeout = 0"];
         let options = Options { settings: settings.map(String::from).to_vec(), ..Options::default() };
         let cluster = tokio::task::spawn_blocking(move || Cluster::temporary(&options)).await??;
-        let rig = Rig { cluster, service: None, log: log.to_path_buf(), port: free_port()? };
+        let rig = Rig {
+            cluster,
+            service: None,
+            log: log.to_path_buf(),
+            port: free_port()?,
+            proxy_port: free_port()?,
+        };
         rig.connect_to("postgres").await?.batch_execute(&format!("CREATE DATABASE {DATABASE}")).await?;
         Ok(rig)
     }
@@ -60,6 +71,8 @@ impl Rig {
             .env("DATABASE_REQUIRE_SSL", "false")
             .env("AUTH_MODE", "insecure")
             .env("HTTP_PORT", self.port.to_string())
+            .env("PG_PROXY_PORT", self.proxy_port.to_string())
+            .env("PG_PROXY_PASSWORD", PROXY_PASSWORD)
             .env("LOG_LEVEL", "warning")
             .env("MAX_UNAUTHENTICATED", "10000")
             .stdin(Stdio::null())
@@ -157,6 +170,29 @@ impl Rig {
         let mut command = Command::new(Binaries::find()?.program(name));
         command.args(["-h", "127.0.0.1", "-p", &self.cluster.port().to_string(), "-U", cluster::SUPERUSER]);
         Ok(command)
+    }
+}
+
+impl Rig {
+    /// The same, told to connect to the service's migrations proxy.
+    pub(crate) fn program_through_proxy(&self, name: &str) -> Result<Command> {
+        let mut command = Command::new(Binaries::find()?.program(name));
+        command.args(["-h", "127.0.0.1", "-p", &self.proxy_port.to_string(), "-U", cluster::SUPERUSER]);
+        command.env("PGPASSWORD", PROXY_PASSWORD);
+        Ok(command)
+    }
+
+    /// Waits until the service has read all that was written so far.
+    pub(crate) async fn settle(&self, client: &Client) -> Result<()> {
+        let end: String = client.query_one("SELECT pg_current_wal_flush_lsn()::text", &[]).await?.get(0);
+        let passed =
+            "SELECT coalesce(bool_or(write_lsn >= $1::text::pg_lsn), false) FROM pg_stat_replication";
+        let limit = Instant::now() + Duration::from_secs(120);
+        while !client.query_one(passed, &[&end]).await?.get::<_, bool>(0) {
+            ensure!(Instant::now() < limit, "the service does not get to the end of the log");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        Ok(())
     }
 }
 
