@@ -1,5 +1,7 @@
 //! What the published client can't take, and what its user should know (spec 03 §10.3).
 
+use std::collections::BTreeSet;
+
 use crate::{Column, ForeignKey, Table, is_plain_identifier};
 
 /// A table that has this column shows a row to the user whom it names (spec 06 §9).
@@ -47,6 +49,12 @@ impl Table {
                 ));
             }
         }
+        if self.columns.len() > MOST_COLUMNS_WRITTEN {
+            warnings.push(format!(
+                "table {:?} has more than {MOST_COLUMNS_WRITTEN} columns, which Postgres clients can read but not write",
+                self.name
+            ));
+        }
         let unsafe_keys = self.primary_key.iter().filter_map(|i| self.columns.get(*i));
         for column in unsafe_keys.filter(|c| !c.ty.is_canonical()) {
             warnings.push(format!(
@@ -59,14 +67,25 @@ impl Table {
         warnings
     }
 
-    /// Why the names of this table alone keep it from clients. Clashes with other tables are found where all are known.
-    pub(crate) fn name_obstacle(&self) -> Option<String> {
+    /// Why this table alone, as it is, is kept from clients: the triggers that they make for it would not work, and their
+    /// migration would fail. Clashes with other tables are found where all are known.
+    ///
+    /// The SQL function `electric.client_obstacle` says the same to whoever electrifies the table.
+    pub(crate) fn obstacle(&self) -> Option<String> {
+        if self.schema != "public" {
+            return Some(format!("it is in schema {:?}, and they know no schema but public", self.schema));
+        }
         if !is_plain_identifier(&self.name) {
             return Some("its name is not a plain identifier (letters, digits, underscores), which their triggers need".into());
         }
         let lower = self.name.to_ascii_lowercase();
         if lower.starts_with("sqlite_") || lower.starts_with("_electric_") {
             return Some("names beginning with sqlite_ or _electric_ are reserved there".into());
+        }
+        if self.columns.len() > MOST_COLUMNS {
+            return Some(format!(
+                "it has more than {MOST_COLUMNS} columns, which SQLite can't put into their triggers"
+            ));
         }
         for (i, column) in self.columns.iter().enumerate() {
             if self.columns.iter().take(i).any(|c| c.name.eq_ignore_ascii_case(&column.name)) {
@@ -75,12 +94,50 @@ impl Table {
                     column.name
                 ));
             }
+            if breaks_triggers(&column.name, self.is_key(i)) {
+                return Some(format!("the name of column {:?} breaks their triggers", column.name));
+            }
         }
         let keys = self.listed_foreign_keys().filter_map(|fk| self.columns.get(*fk.columns.first()?));
-        keys.into_iter().find(|c| !is_plain_identifier(&c.name)).map(|column| {
+        let awkward = keys.into_iter().find(|c| !is_plain_identifier(&c.name)).map(|column| {
             format!("foreign key column {:?} is not a plain identifier (letters, digits, underscores), which their triggers need", column.name)
+        });
+        awkward.or_else(|| {
+            let mut seen = BTreeSet::new();
+            let twice = self.trigger_functions().into_iter().any(|name| !seen.insert(name));
+            twice.then(|| "Postgres clients can't tell the triggers of its foreign keys apart: the names are too long".into())
         })
     }
+
+    /// The names of the functions that Postgres clients make for the table's triggers: unquoted, and cut at 63 bytes.
+    pub(crate) fn trigger_functions(&self) -> Vec<String> {
+        let table = &self.name;
+        let mut names = vec![format!("update_ensure_public_{table}_primarykey_function")];
+        names.extend(
+            ["insert", "update", "delete"].map(|event| format!("{event}_public_{table}_into_oplog_function")),
+        );
+        let keys = self.listed_foreign_keys().filter_map(|fk| self.columns.get(*fk.columns.first()?));
+        let keys: BTreeSet<&str> = keys.map(|column| column.name.as_str()).collect();
+        for key in keys {
+            names.extend(
+                ["insert", "update"]
+                    .map(|event| format!("compensation_{event}_public_{table}_{key}_into_oplog_function")),
+            );
+        }
+        names.iter().map(|name| name.chars().take(63).collect::<String>().to_ascii_lowercase()).collect()
+    }
+}
+
+/// The most columns of a table that SQLite clients can have: it takes 1000 arguments, two for each column.
+const MOST_COLUMNS: usize = 500;
+
+/// The most columns of a table that Postgres clients can write: it takes 100 arguments.
+const MOST_COLUMNS_WRITTEN: usize = 50;
+
+/// Whether a column of this name makes the text of the clients' triggers invalid, where it stands without escapes in
+/// strings, between double quotes and in a body between `$$`, key columns also in the format of an error.
+fn breaks_triggers(name: &str, is_key: bool) -> bool {
+    name.contains(['\'', '"', '\n', '\r']) || name.contains("$$") || (is_key && name.contains('%'))
 }
 
 fn column_name_warning(column: &Column) -> Option<String> {

@@ -165,6 +165,13 @@ struct RawForeignKey {
     on_delete: RawAction,
     on_update: RawAction,
     definition: String,
+    /// Whether it refers to the primary key, and not to other columns that are unique.
+    #[serde(default = "yes")]
+    to_key: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 #[derive(Deserialize)]
@@ -232,7 +239,8 @@ impl RawTable {
         }
 
         let mut foreign_keys = Vec::with_capacity(self.foreign_keys.len());
-        for fk in self.foreign_keys {
+        // Clients know of no unique constraints, so that a foreign key to one can't be made there.
+        for fk in self.foreign_keys.into_iter().filter(|fk| fk.to_key) {
             if fk.columns.is_empty() || fk.columns.len() != fk.referenced.len() {
                 return Err(inconsistent("has a foreign key whose columns are not paired"));
             }
@@ -276,7 +284,7 @@ impl RawTable {
             held_back: None,
             name,
         };
-        table.held_back = table.name_obstacle();
+        table.held_back = table.obstacle();
         Ok(table)
     }
 }

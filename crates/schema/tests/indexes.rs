@@ -20,7 +20,7 @@ fn tickets() -> TableJson {
         .column("tz", "timestamptz")
         .column("meta", "jsonb")
         .column("blob", "bytea")
-        .column("Odd \"name", "text")
+        .column("Odd näme", "text")
         .key(&["id"])
 }
 
@@ -68,7 +68,7 @@ fn translates_keys() {
             "btree (((local_ts)::date), ((votes)::text))",
             r#"((CAST("local_ts" AS TEXT)) ASC, (CAST("votes" AS TEXT)) ASC)"#,
         ),
-        (r#"btree ("Odd ""name", ((n % 2)), ((- n)))"#, r#"("Odd ""name" ASC, ("n" % 2) ASC, (- "n") ASC)"#),
+        (r#"btree ("Odd näme", ((n % 2)), ((- n)))"#, r#"("Odd näme" ASC, ("n" % 2) ASC, (- "n") ASC)"#),
         (
             "btree ((\nCASE\n    WHEN (n > 1) THEN 1\n    ELSE 0\nEND))",
             r#"((CASE WHEN ("n" > 1) THEN 1 ELSE 0 END) ASC)"#,

@@ -72,7 +72,12 @@ proptest! {
         let at_first = case.key.iter().max().unwrap() + 1;
         let (first, schema) = migrate(&[&build(&case, at_first)], &Schema::default());
         let (second, schema) = migrate(&[&build(&case, case.columns.len())], &schema);
-        prop_assert_eq!(schema.table_named(&case.name).unwrap().held_back.as_deref(), None);
+        let breaks = |(i, (name, ..)): (usize, &(String, usize, bool))| {
+            name.contains(['\'', '"', '\n', '\r']) || name.contains("$$") || (name.contains('%') && case.key.contains(&i))
+        };
+        let held_back = schema.table_named(&case.name).unwrap().held_back.clone();
+        prop_assert_eq!(held_back.is_some(), case.columns.iter().enumerate().any(breaks), "{:?}", held_back);
+        prop_assume!(held_back.is_none());
         let db = sqlite_with(&[&first, &second]);
 
         let mut query = db.prepare("SELECT name, type, \"notnull\", pk FROM pragma_table_info(?1) ORDER BY cid").unwrap();

@@ -55,8 +55,9 @@ type Visible = BTreeMap<RelationId, Result<(), String>>;
 fn visible_tables(snapshots: &[&Snapshot], before: &Schema) -> Visible {
     let verdict = |table: &Table| table.held_back.clone().map_or(Ok(()), Err);
     let mut visible: Visible = before.tables().map(|t| (t.id, verdict(t))).collect();
-    let mut names: BTreeSet<String> =
-        before.tables().filter(|t| t.held_back.is_none()).map(|t| t.name.to_ascii_lowercase()).collect();
+    let on_clients = || before.tables().filter(|t| t.held_back.is_none());
+    let mut names: BTreeSet<String> = on_clients().map(|t| t.name.to_ascii_lowercase()).collect();
+    let mut triggers: BTreeSet<String> = on_clients().flat_map(|t| t.trigger_functions()).collect();
     for table in snapshots.iter().map(|s| &s.table) {
         visible.entry(table.id).or_insert_with(|| {
             verdict(table)?;
@@ -65,6 +66,11 @@ fn visible_tables(snapshots: &[&Snapshot], before: &Schema) -> Visible {
                     "they have another table of this name; SQLite does not tell upper from lower case".into(),
                 );
             }
+            let own = table.trigger_functions();
+            if own.iter().any(|name| triggers.contains(name)) {
+                return Err("Postgres clients can't tell its triggers from those of a table whose long name begins alike".into());
+            }
+            triggers.extend(own);
             Ok(())
         });
     }
