@@ -1,1 +1,2 @@
--- What the guard remembers of a synced table.
+-- What the guard remembers of a synced table (electric.guard_state); NULL until it has been looked at.
+ALTER TABLE electric.electrified ADD COLUMN IF NOT EXISTS guarded jsonb;

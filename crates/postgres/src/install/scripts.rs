@@ -29,6 +29,7 @@ pub(super) const ROUTINES: &[(&str, &str)] = &[
     ("shadow", script!("routines", "050_shadow")),
     ("native writes", script!("routines", "060_native_writes")),
     ("capture", script!("routines", "070_capture")),
+    ("removal", script!("routines", "071_removal")),
     ("guard state", script!("routines", "072_guard_state")),
     ("guard", script!("routines", "074_guard")),
     ("event triggers", script!("routines", "076_event_triggers")),
