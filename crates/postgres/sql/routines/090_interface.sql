@@ -57,10 +57,6 @@ CREATE OR REPLACE PROCEDURE electric.refuse(command text)
     END
     $$;
 
-CREATE OR REPLACE PROCEDURE electric.disable(table_name text)
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-    AS $$ BEGIN CALL electric.refuse('DISABLE'); END $$;
-
 CREATE OR REPLACE PROCEDURE electric.grant(
     privilege_name text, on_table_name text, role_name text, columns text[], scope_name text, using_path text, check_fn text
 )
@@ -81,14 +77,24 @@ CREATE OR REPLACE PROCEDURE electric.unassign(VARIADIC arguments text[])
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$ BEGIN CALL electric.refuse('UNASSIGN'); END $$;
 
+CREATE OR REPLACE PROCEDURE electric.assign()
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$ BEGIN CALL electric.refuse('ASSIGN'); END $$;
+
+CREATE OR REPLACE PROCEDURE electric.unassign()
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$ BEGIN CALL electric.refuse('UNASSIGN'); END $$;
+
 CREATE OR REPLACE PROCEDURE electric.sqlite(sql text)
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$ BEGIN CALL electric.refuse('SQLITE'); END $$;
 
--- Who may use schema `electric` at all decides the database's administrator; there, only this is for everybody.
+-- Who may use schema `electric` at all decides the database's administrator; there, only this is for everybody, and
+-- what the scripts after this one grant.
 REVOKE ALL ON ALL ROUTINES IN SCHEMA electric FROM PUBLIC;
 GRANT EXECUTE ON PROCEDURE
-    electric.electrify(text, text), electric.electrify_table(oid, text), electric.enable(text), electric.disable(text),
+    electric.electrify(text, text), electric.electrify_table(oid, text), electric.enable(text),
     electric.migration_version(text), electric.grant(text, text, text, text[], text, text, text),
-    electric.revoke(text, text, text, text[], text), electric.assign(text[]), electric.unassign(text[]), electric.sqlite(text)
+    electric.revoke(text, text, text, text[], text), electric.assign(), electric.assign(text[]), electric.unassign(), electric.unassign(text[]),
+    electric.sqlite(text)
 TO PUBLIC;
