@@ -29,6 +29,7 @@ impl Exchange {
 ///
 /// It is handed whole messages in the order in which they arrive, and puts what is to be sent into the [`Exchange`].
 /// A message that it does not put there is swallowed.
+#[expect(clippy::wrong_self_convention, reason = "the messages come from there")]
 pub trait Intercept: Send {
     /// A message from the client.
     fn from_client(&mut self, frame: Frame, out: &mut Exchange);
