@@ -4,7 +4,7 @@ mod database;
 #[cfg(feature = "satellite")]
 pub mod satellite;
 
-pub use cluster::{Cluster, Options};
+pub use cluster::{Binaries, Cluster, Options};
 pub use database::{Database, shared_cluster};
 #[cfg(feature = "satellite")]
 pub use satellite::{Satellite, unsigned_token};
