@@ -1,6 +1,6 @@
 //! Migrations as clients execute them (spec 03 §9).
 
-use schema::{Dialect, EnumType, MigrationOp, Statement, StatementKind, Table};
+use schema::{ColumnType, Dialect, EnumType, MigrationOp, Statement, StatementKind, Table};
 
 use crate::wire::{
     SatInStartReplicationReq, SatOpMigrate, sat_in_start_replication_req,
@@ -15,13 +15,15 @@ pub fn migrate_op(version: &str, op: &MigrationOp, dialect: Dialect) -> Option<S
         MigrationOp::Enum { ty, postgres } => {
             let stmts = match dialect {
                 Dialect::Sqlite => Vec::new(),
-                Dialect::Postgres => vec![stmt(StatementKind::CreateEnumType, postgres)],
+                Dialect::Postgres => {
+                    postgres.iter().map(|sql| stmt(StatementKind::CreateEnumType, sql)).collect()
+                }
             };
             (stmts, Some(AffectedEntity::EnumType(enum_type(ty))))
         }
         MigrationOp::Table { table, .. } if table.held_back.is_some() => return None,
         MigrationOp::Table { table, statements } => {
-            (stmts(statements, dialect), Some(AffectedEntity::Table(self::table(table))))
+            (stmts(statements, dialect), Some(AffectedEntity::Table(self::table(table, dialect))))
         }
         MigrationOp::Statements(statements) => (stmts(statements, dialect), None),
     };
@@ -53,13 +55,13 @@ fn stmt(kind: StatementKind, sql: &str) -> Stmt {
 
 /// Clients rebuild their triggers from this, so it is the whole table as it results. Foreign keys of several columns,
 /// on which clients fail, are in the SQL only.
-fn table(table: &Table) -> sat_op_migrate::Table {
+fn table(table: &Table, dialect: Dialect) -> sat_op_migrate::Table {
     let name = |column: &usize| table.columns.get(*column).map(|column| column.name.clone());
     let columns = table.columns.iter().map(|column| sat_op_migrate::Column {
         name: column.name.clone(),
         sqlite_type: column.sqlite_type(),
         pg_type: Some(PgColumnType {
-            name: column.ty.type_name().to_owned(),
+            name: pg_type_name(&column.ty, dialect).to_owned(),
             array: Vec::new(),
             size: column.modifiers.clone(),
         }),
@@ -74,6 +76,15 @@ fn table(table: &Table) -> sat_op_migrate::Table {
         columns: columns.collect(),
         fks: fks.collect(),
         pks: table.primary_key.iter().filter_map(name).collect(),
+    }
+}
+
+/// The name by which clients decide how their triggers log a column's values, and nothing else. They log as JSON: on Postgres a
+/// `numeric` would become a number there, which JavaScript then rounds. A `float8` is logged as text, which is exact.
+fn pg_type_name(ty: &ColumnType, dialect: Dialect) -> &str {
+    match (ty, dialect) {
+        (ColumnType::Numeric, Dialect::Postgres) => ColumnType::Float8.type_name(),
+        _ => ty.type_name(),
     }
 }
 

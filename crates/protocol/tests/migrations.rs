@@ -89,7 +89,7 @@ fn a_table_is_described_whole() {
 #[test]
 fn an_enumeration_has_statements_for_postgres_only() {
     let ty = EnumType { name: "app.state".into(), labels: vec!["open".into(), "done".into()] };
-    let op = MigrationOp::Enum { ty: Arc::new(ty), postgres: "CREATE TYPE app.state AS ENUM (…)".into() };
+    let op = MigrationOp::Enum { ty: Arc::new(ty), postgres: vec!["CREATE TYPE app.state AS ENUM (…)".into()] };
     let sqlite = migrate_op("1", &op, Dialect::Sqlite).unwrap();
     assert_eq!(sqlite.stmts, []);
     let Some(AffectedEntity::EnumType(ty)) = sqlite.affected_entity else { panic!() };

@@ -67,7 +67,9 @@ impl Migration {
         };
         for op in &self.ops {
             match op {
-                MigrationOp::Enum { postgres, .. } if dialect == Dialect::Postgres => push(postgres),
+                MigrationOp::Enum { postgres, .. } if dialect == Dialect::Postgres => {
+                    postgres.iter().for_each(|sql| push(sql));
+                }
                 MigrationOp::Enum { .. } => {}
                 MigrationOp::Table { statements, .. } | MigrationOp::Statements(statements) => {
                     statements.iter().filter_map(|s| s.sql(dialect)).for_each(&mut push);

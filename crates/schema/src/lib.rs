@@ -2,8 +2,8 @@
 //! migrations; and the DDL that clients execute, in the SQLite and the Postgres dialect.
 //!
 //! The way of a change: Postgres records a [`Snapshot`] of a table in the migrating transaction, and
-//! [`from_snapshots`] compares it with the [`Schema`] before and makes the [`Migration`] that clients get and the
-//! schema after. Nothing is ever read from SQL that a user wrote (spec 04 §11).
+//! [`evolve`] compares it with the [`Schema`] before and makes the [`Migration`] that clients get and the schema after.
+//! Nothing is ever read from SQL that a user wrote (spec 04 §11).
 
 mod clients;
 mod ddl;
@@ -11,15 +11,19 @@ mod dialect;
 mod identifier;
 mod migration;
 mod model;
+mod record;
 mod snapshot;
+mod synced;
 mod types;
 
 pub use clients::OWNER_COLUMN;
 pub use dialect::{Dialect, UnknownDialect};
 pub use identifier::{is_plain_identifier, quote_postgres, quote_sqlite};
-pub use migration::{IncompatibleChange, SchemaChange, from_snapshots};
+pub use migration::{Evolution, Held, SchemaChange, evolve};
 pub use model::{
     Column, ColumnType, EnumType, ForeignKey, ForeignKeyAction, Identity, Index, Migration, MigrationOp,
-    Schema, Shadow, Statement, StatementKind, Table,
+    Shadow, Statement, StatementKind, Table,
 };
+pub use record::{Record, parse_record};
 pub use snapshot::{EnumSnapshot, Snapshot, SnapshotError, parse};
+pub use synced::Schema;

@@ -1,74 +1,8 @@
 //! Tables, columns, types, and the migrations that change them.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use change::{RelationId, Xid};
-
-/// All synced tables at one position of the stream. Cheap to clone; a migration makes a new one.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Schema {
-    /// The newest migration's version; `None` before the first.
-    pub version: Option<String>,
-    tables: BTreeMap<RelationId, Arc<Table>>,
-    enums: BTreeMap<String, Arc<EnumType>>,
-    index_names: BTreeSet<String>,
-}
-
-impl Schema {
-    /// A table by its id.
-    #[must_use]
-    pub fn table(&self, id: RelationId) -> Option<&Arc<Table>> {
-        self.tables.get(&id)
-    }
-
-    /// A table by its name, compared exactly, in schema `public` (the only one synced).
-    #[must_use]
-    pub fn table_named(&self, name: &str) -> Option<&Arc<Table>> {
-        self.tables.values().find(|t| t.name == name && t.schema == "public")
-    }
-
-    /// All tables, by id.
-    pub fn tables(&self) -> impl ExactSizeIterator<Item = &Arc<Table>> {
-        self.tables.values()
-    }
-
-    /// Puts a table in, or another definition in its place.
-    pub fn insert(&mut self, table: Arc<Table>) {
-        self.tables.insert(table.id, table);
-    }
-
-    /// An enumeration that clients have been told of, by its name in the model.
-    #[must_use]
-    pub fn enum_type(&self, name: &str) -> Option<&Arc<EnumType>> {
-        self.enums.get(name)
-    }
-
-    /// Puts an enumeration in, or another definition in its place; tables keep theirs.
-    pub(crate) fn insert_enum(&mut self, ty: Arc<EnumType>) {
-        self.enums.insert(ty.name.clone(), ty);
-    }
-
-    /// Notes that clients have an index of this name; `false` if they had already. They never lose one: dropping an
-    /// index is not told to them.
-    pub(crate) fn insert_index_name(&mut self, name: &str) -> bool {
-        self.index_names.insert(name.to_owned())
-    }
-
-    /// Whether SQLite, which compares names without regard to case, has a table or an index of this name.
-    pub(crate) fn sqlite_has_name(&self, name: &str) -> bool {
-        let on_clients = self.tables.values().filter(|t| t.held_back.is_none());
-        on_clients.into_iter().any(|t| t.name.eq_ignore_ascii_case(name))
-            || self.index_names.iter().any(|n| n.eq_ignore_ascii_case(name))
-    }
-
-    /// Takes a table out.
-    pub fn remove(&mut self, id: RelationId) -> Option<Arc<Table>> {
-        self.tables.remove(&id)
-    }
-}
 
 /// A synced table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,7 +26,8 @@ pub struct Table {
     pub indexes: Vec<Index>,
     /// The companion table in schema `electric` that holds the row's tags.
     pub shadow: Shadow,
-    /// Why no client may have this table, if that is so: its names can't work there (spec 03 §10.3).
+    /// Why clients get nothing of this table, if that is so: its names can't work there (spec 03 §10.3), it was changed in a way
+    /// that they can't follow, or it refers to a table of which that is true.
     pub held_back: Option<String>,
 }
 
@@ -103,9 +38,9 @@ pub struct Column {
     pub name: String,
     /// Its type.
     pub ty: ColumnType,
-    /// Type modifiers as clients are told them: `[3]` for `timestamp(3)`, else empty.
+    /// Type modifiers as clients are told them: `[3]` for `timestamp(3)`, `[10, 2]` for `numeric(10,2)`; empty without any.
     pub modifiers: Vec<i32>,
-    /// The type as `format_type` prints it: `timestamp(3) without time zone`.
+    /// The type as `format_type` prints it: `timestamp(3) without time zone`; of a domain, what it is a domain over.
     pub sql_type: String,
     /// A collation other than the type's own, as it must be written in SQL.
     pub collation: Option<String>,
@@ -127,7 +62,7 @@ pub enum Identity {
     ByDefault,
 }
 
-/// The types that columns can have (spec 03 §2.1).
+/// The types that columns can have (spec 03 §2.1, `docs/types.md`). A domain's is that of what it is a domain over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names are Postgres' own")]
 pub enum ColumnType {
@@ -137,15 +72,24 @@ pub enum ColumnType {
     Int8,
     Float4,
     Float8,
+    Numeric,
     Text,
     Varchar,
+    /// `char(n)`
+    Bpchar,
+    Citext,
     Uuid,
     Date,
     Time,
+    Timetz,
     Timestamp,
     Timestamptz,
+    Interval,
+    Json,
     Jsonb,
     Bytea,
+    Inet,
+    Cidr,
     Enum(Arc<EnumType>),
 }
 
@@ -226,12 +170,13 @@ pub struct Migration {
 /// One message's worth of a migration: at most one table or one enumeration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MigrationOp {
-    /// A new enumeration.
+    /// An enumeration that is new, or has got labels.
     Enum {
-        /// What is made.
+        /// The type after the migration.
         ty: Arc<EnumType>,
-        /// `CREATE TYPE …` for the Postgres dialect, without `;`. SQLite executes nothing.
-        postgres: String,
+        /// `CREATE TYPE …`, or `ALTER TYPE … ADD VALUE …` for each label, for the Postgres dialect, without `;`. SQLite executes
+        /// nothing.
+        postgres: Vec<String>,
     },
     /// A table made or changed, with all statements that it takes.
     Table {

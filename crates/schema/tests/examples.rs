@@ -75,7 +75,7 @@ fn enumeration_foreign_keys_all_scalar_types_and_indexes() {
         panic!("{migration:?}")
     };
     assert_eq!((ty.name.as_str(), ty.labels.join(" ").as_str()), ("ticket_state", "open in_progress done"));
-    assert_eq!(postgres, "CREATE TYPE ticket_state AS ENUM (\n 'open',\n 'in_progress',\n 'done'\n)");
+    assert_eq!(postgres, &["CREATE TYPE ticket_state AS ENUM (\n 'open',\n 'in_progress',\n 'done'\n)"]);
 
     let sqlite: Vec<&str> = statements.iter().filter_map(|s| s.sqlite.as_deref()).collect();
     assert_eq!(

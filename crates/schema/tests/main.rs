@@ -2,9 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod evolution;
 mod examples;
 mod indexes;
 mod migrations;
+mod random;
 mod snapshots;
 mod sqlite_accepts;
 mod support;

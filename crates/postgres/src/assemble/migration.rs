@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use change::Xid;
-use schema::{Schema, Snapshot, Table, from_snapshots};
+use schema::{Schema, evolve};
 
 use super::{AssembleError, Step, relation::DdlColumns};
 use crate::{
@@ -11,65 +11,37 @@ use crate::{
     tag_text::timestamp_ms,
 };
 
-/// One row of `electric.ddl_commands`: what a table was like after a statement.
+/// One row of `electric.ddl_commands`: what a table was like after a transaction, or that it was taken out of the sync or suspended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordedSnapshot {
     /// When it was recorded: milliseconds since the Unix epoch.
     pub recorded_ms: u64,
-    /// The JSON of `electric.table_snapshot`.
+    /// What [`schema::parse_record`] reads.
     pub json: Vec<u8>,
 }
 
-/// The step that the snapshots of one transaction, in the order of their ids, are. The same rows always make the same step, so that the
+/// The step that the rows of one transaction, in the order of their ids, are. The same rows always make the same step, so that the
 /// stream and what is loaded at the start agree.
 ///
 /// A table that was changed in a way that clients can't follow is held back from then on, and said so in the log; the
 /// others go on.
 #[must_use]
 pub fn migrate(before: &Schema, version: &str, xid: Xid, recorded: &[RecordedSnapshot]) -> Step {
-    let mut snapshots = Vec::with_capacity(recorded.len());
+    let mut records = Vec::with_capacity(recorded.len());
     for row in recorded {
-        match schema::parse(&row.json) {
-            Ok(snapshot) => snapshots.push(snapshot),
+        match schema::parse_record(&row.json) {
+            Ok(record) => records.push(record),
             Err(error) => {
                 tracing::error!(version, %error, "a change of a table can't be passed on to clients");
             }
         }
     }
     let recorded_ms = recorded.first().map_or(0, |row| row.recorded_ms);
-    let mut before = before.clone();
-    loop {
-        match from_snapshots(version.to_owned(), xid, recorded_ms, &snapshots, &before) {
-            Ok((migration, schema)) => {
-                return Step { migration: Arc::new(migration), schema: Arc::new(schema) };
-            }
-            Err(incompatible) => {
-                let is_held_back = |table: &Arc<Table>| table.held_back.is_some();
-                if !before.table(incompatible.relation).is_some_and(is_held_back) {
-                    tracing::error!(version, error = %incompatible, "the table is held back from clients from now on");
-                }
-                let reason = incompatible.to_string();
-                hold_back(&mut before, &mut snapshots, incompatible.relation, reason);
-            }
-        }
+    let evolution = evolve(version, xid, recorded_ms, &records, before);
+    for held in &evolution.held {
+        tracing::error!(version, table = held.table, "clients get nothing of the table from now on: {}", held.reason);
     }
-}
-
-/// Takes a table out of a migration, and marks it. Afterwards there is one snapshot less.
-fn hold_back(
-    before: &mut Schema,
-    snapshots: &mut Vec<Snapshot>,
-    relation: change::RelationId,
-    reason: String,
-) {
-    let count = snapshots.len();
-    snapshots.retain(|snapshot| snapshot.table.id != relation);
-    if snapshots.len() == count {
-        snapshots.clear();
-    }
-    if let Some(table) = before.table(relation).cloned() {
-        before.insert(Arc::new(Table { held_back: Some(reason), ..Table::clone(&table) }));
-    }
+    Step { migration: Arc::new(evolution.migration), schema: Arc::new(evolution.schema) }
 }
 
 /// The rows of one transaction. The version may be set by an update after the insert.

@@ -41,6 +41,35 @@ pub(crate) fn add_foreign_key(table: &Table, foreign_key: &ForeignKey) -> Statem
     }
 }
 
+/// `DROP TABLE IF EXISTS`, of the kind of the `CREATE TABLE` that it makes room for: clients rebuild the triggers of the new table
+/// after both.
+pub(crate) fn drop_table(name: &str) -> Statement {
+    Statement {
+        kind: StatementKind::CreateTable,
+        sqlite: Some(sqlite::drop_table(name)),
+        postgres: postgres::drop_table(name),
+    }
+}
+
+/// `DROP INDEX IF EXISTS`.
+pub(crate) fn drop_index(name: &str) -> Statement {
+    Statement {
+        kind: StatementKind::CreateIndex,
+        sqlite: Some(sqlite::drop_index(name)),
+        postgres: postgres::drop_index(name),
+    }
+}
+
+/// `ALTER TYPE … ADD VALUE` for Postgres, for each label that `new` has and `old` has not.
+pub(crate) fn add_labels(old: &EnumType, new: &EnumType) -> Vec<String> {
+    postgres::add_labels(old, new)
+}
+
+/// `DROP TYPE` for Postgres, with the columns of tables that are not synced any more.
+pub(crate) fn drop_enum(ty: &EnumType) -> String {
+    postgres::drop_enum(ty)
+}
+
 /// `CREATE TYPE … AS ENUM` for Postgres.
 pub(crate) fn create_enum(ty: &EnumType) -> String {
     postgres::create_enum(ty)

@@ -44,13 +44,36 @@ pub(super) fn add_foreign_key(table: &Table, fk: &ForeignKey) -> String {
     format!("ALTER TABLE {} ADD {}", quote_postgres(&table.name), constraint(fk))
 }
 
+pub(super) fn drop_table(name: &str) -> String {
+    format!("DROP TABLE IF EXISTS {} CASCADE", quote_postgres(name))
+}
+
+pub(super) fn drop_index(name: &str) -> String {
+    format!("DROP INDEX IF EXISTS {}", quote_postgres(name))
+}
+
+/// One after the other, so that each may be placed before a label that is there by then.
+pub(super) fn add_labels(old: &EnumType, new: &EnumType) -> Vec<String> {
+    let is_new = |label: &&String| !old.labels.contains(label);
+    let statement = |(at, label): (usize, &String)| {
+        let next = new.labels.iter().skip(at + 1).find(|label| !is_new(label));
+        let place = next.map_or_else(String::new, |next| format!(" BEFORE {}", quote_literal(next)));
+        format!("ALTER TYPE {} ADD VALUE {}{place}", enum_name(new), quote_literal(label))
+    };
+    new.labels.iter().enumerate().filter(|(_, label)| is_new(label)).map(statement).collect()
+}
+
+pub(super) fn drop_enum(ty: &EnumType) -> String {
+    format!("DROP TYPE IF EXISTS {} CASCADE", enum_name(ty))
+}
+
 pub(super) fn create_enum(ty: &EnumType) -> String {
     let labels: Vec<String> = ty.labels.iter().map(|label| format!("\n {}", quote_literal(label))).collect();
     format!("CREATE TYPE {} AS ENUM ({}\n)", enum_name(ty), labels.join(","))
 }
 
 fn definition(column: &Column) -> String {
-    let ty = column.ty.as_enum().map_or_else(|| column.sql_type.clone(), |ty| enum_name(ty));
+    let ty = column.ty.as_enum().map_or_else(|| column.postgres_type().to_owned(), |ty| enum_name(ty));
     let collation = column.collation.as_ref().map_or_else(String::new, |name| format!(" COLLATE {name}"));
     format!("{} {ty}{collation}", quote_postgres(&column.name))
 }

@@ -33,6 +33,14 @@ pub(super) fn create_table(table: &Table) -> String {
     format!("CREATE TABLE {} (\n  {}\n);\n", quote_sqlite(&table.name), definitions.join(",\n  "))
 }
 
+pub(super) fn drop_table(name: &str) -> String {
+    format!("DROP TABLE IF EXISTS {};\n", quote_sqlite(name))
+}
+
+pub(super) fn drop_index(name: &str) -> String {
+    format!("DROP INDEX IF EXISTS {};\n", quote_sqlite(name))
+}
+
 pub(super) fn add_column(table: &Table, column: &Column, foreign_key: Option<&ForeignKey>) -> String {
     let foreign_key = foreign_key
         .map_or_else(String::new, |fk| format!(" CONSTRAINT {} {}", quote_sqlite(&fk.name), references(fk)));

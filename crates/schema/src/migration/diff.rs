@@ -1,23 +1,6 @@
 //! What changed in a table since clients were last told of it.
 
-use change::RelationId;
-
 use crate::{Column, EnumType, ForeignKey, Table};
-
-/// A table was changed in a way that can't be told to clients, whose tables stay as they are. It has to stop being
-/// synced.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "table {table:?} can't go on being synced: {change}; undo that in Postgres, or have all clients start over"
-)]
-pub struct IncompatibleChange {
-    /// The table.
-    pub relation: RelationId,
-    /// Its name before the change.
-    pub table: String,
-    /// What was done to it.
-    pub change: SchemaChange,
-}
 
 /// Changes that clients can't follow.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -46,8 +29,12 @@ pub enum SchemaChange {
 }
 
 impl SchemaChange {
-    pub(super) fn of(self, table: &Table) -> IncompatibleChange {
-        IncompatibleChange { relation: table.id, table: table.name.clone(), change: self }
+    /// Why the table is held back, and what to do.
+    pub(super) fn reason(&self, table: &str) -> String {
+        format!(
+            "table {table:?} can't go on being synced: {self}; undo that in Postgres, or take the table out of the sync and \
+             electrify it again"
+        )
     }
 }
 

@@ -8,10 +8,13 @@ use crate::{Schema, Snapshot};
 
 /// Again and again the first snapshot all whose referenced tables exist by then, or the first at all where tables refer
 /// to each other in a circle. Snapshots of one table keep their order.
-pub(super) fn by_reference<'a>(snapshots: &'a [Snapshot], before: &Schema) -> Vec<&'a Snapshot> {
+pub(super) fn by_reference<'a>(
+    snapshots: impl Iterator<Item = &'a Snapshot>,
+    before: &Schema,
+) -> Vec<&'a Snapshot> {
+    let mut left: Vec<&Snapshot> = snapshots.collect();
     let mut to_come: BTreeSet<RelationId> =
-        snapshots.iter().map(|s| s.table.id).filter(|id| before.table(*id).is_none()).collect();
-    let mut left: Vec<&Snapshot> = snapshots.iter().collect();
+        left.iter().map(|s| s.table.id).filter(|id| !before.is_live(*id)).collect();
     let mut ordered = Vec::with_capacity(left.len());
     while !left.is_empty() {
         let next =

@@ -196,7 +196,7 @@ mod tests {
     fn the_archive_has_two_files_for_each_migration() {
         let ty = Arc::new(EnumType { name: "color".to_owned(), labels: vec!["RED".to_owned()] });
         let ops = vec![
-            MigrationOp::Enum { ty, postgres: "CREATE TYPE public.color AS ENUM ('RED')".to_owned() },
+            MigrationOp::Enum { ty, postgres: vec!["CREATE TYPE public.color AS ENUM ('RED')".to_owned()] },
             MigrationOp::Statements(vec![index("i"), index("j")]),
         ];
         let migrations = [migration("20240101", 1, ops), migration("20240102", 2, vec![])];
