@@ -12,7 +12,7 @@ CREATE OR REPLACE PROCEDURE electric.capture(relation oid)
     $$;
 
 CREATE OR REPLACE FUNCTION electric.write_captures() RETURNS trigger
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
     AS $$
     DECLARE
         next oid;

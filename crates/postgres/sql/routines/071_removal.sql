@@ -36,13 +36,13 @@ CREATE OR REPLACE PROCEDURE electric.retire_table(relation oid, farewell jsonb)
             FOREACH event IN ARRAY ARRAY['insert', 'update', 'delete', 'truncate'] LOOP
                 EXECUTE format('DROP TRIGGER IF EXISTS %I ON %s', 'electric_native_' || event, relation::regclass);
             END LOOP;
-            IF (SELECT c.relreplident = 'f' FROM pg_class c WHERE c.oid = relation) THEN
-                EXECUTE format('ALTER TABLE ONLY %s REPLICA IDENTITY DEFAULT', relation::regclass);
-            END IF;
         END IF;
         FOREACH event IN ARRAY ARRAY['insert', 'update', 'delete', 'truncate'] LOOP
             EXECUTE format('DROP FUNCTION IF EXISTS electric.%I()', format('native_%s_%s', event, relation));
         END LOOP;
+        IF (SELECT c.relreplident = 'f' FROM pg_class c WHERE c.oid = relation) THEN
+            EXECUTE format('ALTER TABLE ONLY %s REPLICA IDENTITY DEFAULT', relation::regclass);
+        END IF;
         IF left_over.shadow IN (SELECT c.oid FROM pg_class c) THEN
             EXECUTE format('DROP TABLE %s', left_over.shadow::regclass);
         END IF;
@@ -53,11 +53,13 @@ CREATE OR REPLACE PROCEDURE electric.retire_table(relation oid, farewell jsonb)
 CREATE OR REPLACE PROCEDURE electric.remove_table(relation oid)
     LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
     AS $$
+    DECLARE
+        removed electric.electrified;
     BEGIN
-        CALL electric.retire_table(relation, (
-            SELECT jsonb_build_object('removed', jsonb_build_object('oid', e.oid::bigint, 'schema', e.schema_name, 'name', e.table_name))
-            FROM electric.electrified e WHERE e.oid = relation
-        ));
+        SELECT * INTO removed FROM electric.electrified e WHERE e.oid = relation;
+        CALL electric.retire_table(relation, jsonb_build_object('removed', jsonb_build_object(
+            'oid', relation::bigint, 'schema', removed.schema_name, 'name', removed.table_name
+        )));
     END
     $$;
 

@@ -24,18 +24,17 @@ CREATE OR REPLACE PROCEDURE electric.electrify_table(relation oid, shown text)
         CALL electric.check_table(relation, shown);
 
         -- A dropped table's entry gives its name free.
-        DELETE FROM electric.electrified e
-            WHERE e.schema_name = home AND e.table_name = name
-                AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = e.oid)
-            RETURNING e.shadow INTO stale;
-        IF stale IN (SELECT c.oid FROM pg_class c) THEN
-            EXECUTE format('DROP TABLE %s', stale::regclass);
+        SELECT e.oid INTO stale FROM electric.electrified e
+            WHERE e.schema_name = home AND e.table_name = name AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = e.oid);
+        IF stale IS NOT NULL THEN
+            CALL electric.remove_table(stale);
         END IF;
 
         INSERT INTO electric.electrified (schema_name, table_name, oid) VALUES (home, name, relation);
         CALL electric.sync_shadow(relation);
         CALL electric.install_native_triggers(relation);
         CALL electric.repair_publication();
+        CALL electric.remember(relation);
         CALL electric.capture(relation);
         CALL electric.warn_of_limits(relation, shown);
     END

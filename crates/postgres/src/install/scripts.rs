@@ -31,6 +31,7 @@ pub(super) const ROUTINES: &[(&str, &str)] = &[
     ("capture", script!("routines", "070_capture")),
     ("removal", script!("routines", "071_removal")),
     ("guard state", script!("routines", "072_guard_state")),
+    ("changes", script!("routines", "073_changes")),
     ("guard", script!("routines", "074_guard")),
     ("event triggers", script!("routines", "076_event_triggers")),
     ("electrify", script!("routines", "080_electrify")),
