@@ -3,7 +3,10 @@
 use expect_test::expect;
 use schema::{Dialect, MigrationOp, Schema, StatementKind};
 
-use crate::support::{migrate, orgs, sqlite_with, statements, table};
+use crate::{
+    local::sqlite_with,
+    support::{migrate, orgs, statements, table},
+};
 
 #[test]
 fn plain_table() {

@@ -2,7 +2,10 @@
 
 use schema::{Schema, Statement};
 
-use crate::support::{TableJson, migrate, sqlite_with, statements, table};
+use crate::{
+    local::sqlite_with,
+    support::{TableJson, migrate, statements, table},
+};
 
 fn tickets() -> TableJson {
     table(2, "tickets")

@@ -5,6 +5,7 @@
 mod evolution;
 mod examples;
 mod indexes;
+mod local;
 mod migrations;
 mod random;
 mod snapshots;

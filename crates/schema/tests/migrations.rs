@@ -2,7 +2,10 @@
 
 use schema::{MigrationOp, Schema, SchemaChange};
 
-use crate::support::{TableJson, migrate, orgs, sqlite_with, statements, table, try_migrate};
+use crate::{
+    local::sqlite_with,
+    support::{TableJson, migrate, orgs, statements, table, try_migrate},
+};
 
 fn plain(oid: u32, name: &str) -> TableJson {
     table(oid, name).column("id", "uuid").key(&["id"])

@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use schema::Schema;
 
-use crate::support::{TableJson, migrate, sqlite_with, table};
+use crate::{
+    local::sqlite_with,
+    support::{TableJson, migrate, table},
+};
 
 const TYPES: [(&str, &str); 16] = [
     ("bool", "INTEGER"),

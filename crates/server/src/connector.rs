@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use change::Lsn;
 use postgres::{
-    assemble::{History, Step},
+    assemble::History,
     catalogue,
     connection::{ConnectConfig, Purpose, connect},
     install::{self, LeftOverSubscription},
@@ -154,6 +154,9 @@ impl Connector {
     ) -> Result<std::convert::Infallible, Failure> {
         let target = self.prepare(following).await?;
         let Some(following) = following else { return Err(Failure::Gap) };
+        if let Some(proxy) = &self.app.proxy {
+            proxy.open().map_err(Failure::ProxyPort)?;
+        }
         self.app.readiness.enter(Phase::EstablishingReplConn);
         let started = following.stream.connect().await?;
         let hub = self.hub(following, &started)?;
@@ -201,11 +204,7 @@ impl Connector {
                 tracing::warn!(table, "a synced table has been dropped while nobody looked");
             }
             let position = database_position(&client).await?;
-            let steps = catalogue
-                .steps
-                .into_iter()
-                .map(|step| Step { migration: step.migration, schema: Arc::new(step.schema) });
-            let history = History { steps: steps.collect(), loaded_at: position };
+            let history = History::of(&catalogue, position);
             let publication = Publication { config: self.config.clone(), name: PUBLICATION.to_owned() };
             let stream = replication::Stream::new(publication, history.clone(), None);
             *following = Some(Following { stream, begun: None, history });

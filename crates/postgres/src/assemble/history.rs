@@ -136,12 +136,14 @@ impl Progress {
     }
 }
 
-/// Whether a relation looks as it should by a schema. Those of no schema look as they please.
+/// Whether a relation looks as it should by a schema. Those of no schema look as they please, and so do tables that are held back:
+/// what was done to them is why.
 fn explains(schema: &Schema, relation: &Relation) -> bool {
     if relation.namespace == "electric" {
         return schema.tables().any(|table| table.shadow.id == RelationId(relation.id));
     }
     schema.table(RelationId(relation.id)).is_some_and(|table| {
-        relation.columns.iter().all(|name| table.columns.iter().any(|column| column.name == *name))
+        table.held_back.is_some()
+            || relation.columns.iter().all(|name| table.columns.iter().any(|column| column.name == *name))
     })
 }

@@ -39,7 +39,12 @@ pub fn migrate(before: &Schema, version: &str, xid: Xid, recorded: &[RecordedSna
     let recorded_ms = recorded.first().map_or(0, |row| row.recorded_ms);
     let evolution = evolve(version, xid, recorded_ms, &records, before);
     for held in &evolution.held {
-        tracing::error!(version, table = held.table, "clients get nothing of the table from now on: {}", held.reason);
+        tracing::error!(
+            version,
+            table = held.table,
+            "clients get nothing of the table from now on: {}",
+            held.reason
+        );
     }
     Step { migration: Arc::new(evolution.migration), schema: Arc::new(evolution.schema) }
 }

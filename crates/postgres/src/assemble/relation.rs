@@ -25,7 +25,7 @@ pub(super) enum Kind {
     Acknowledgement(AcknowledgementColumns),
     /// `electric.ddl_commands`.
     Ddl(DdlColumns),
-    /// A table that is not synced, though a migration in the same transaction may change that.
+    /// A table of which clients get nothing, though a migration in the same transaction may change that.
     Unsynced,
     /// Of no interest.
     Ignored,
@@ -97,7 +97,9 @@ fn required(relation: &Relation, column: &str) -> Result<usize, AssembleError> {
 }
 
 fn user_table(relation: &Relation, schema: &Schema) -> Kind {
-    let Some(table) = schema.table(RelationId(relation.id)) else { return Kind::Unsynced };
+    let Some(table) = live(schema).find(|table| table.id == RelationId(relation.id)) else {
+        return Kind::Unsynced;
+    };
     let positions: Vec<Option<usize>> =
         table.columns.iter().map(|column| position(relation, &column.name)).collect();
     let key = table.primary_key.iter().map(|i| positions.get(*i).copied().flatten()).collect();
@@ -105,6 +107,11 @@ fn user_table(relation: &Relation, schema: &Schema) -> Kind {
         Some(key) => Kind::Table(TableRole { table: Arc::clone(table), positions, key }),
         None => Kind::Unsynced,
     }
+}
+
+/// The tables that clients get something of. What has become of the others, and of their shadows, is of no interest.
+fn live(schema: &Schema) -> impl Iterator<Item = &Arc<Table>> {
+    schema.tables().filter(|table| table.held_back.is_none())
 }
 
 fn bookkeeping(relation: &Relation, schema: &Schema) -> Result<Kind, AssembleError> {
@@ -124,7 +131,7 @@ fn bookkeeping(relation: &Relation, schema: &Schema) -> Result<Kind, AssembleErr
                 recorded_at: position(relation, "recorded_at"),
             }),
         },
-        _ => match schema.tables().find(|table| table.shadow.id == RelationId(relation.id)) {
+        _ => match live(schema).find(|table| table.shadow.id == RelationId(relation.id)) {
             None => Kind::Unsynced,
             Some(table) => {
                 let key = table.primary_key.iter().filter_map(|i| table.columns.get(*i));

@@ -5,6 +5,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod evolution;
+
 const ITEMS: u32 = 100;
 const SHADOW: u32 = 101;
 const ACKNOWLEDGED: u32 = 102;
