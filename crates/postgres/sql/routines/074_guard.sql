@@ -24,7 +24,7 @@ CREATE OR REPLACE FUNCTION electric.is_bypassed() RETURNS boolean
 -- `hint` and `reason` (what was done) if refused. No row if the table is not registered.
 CREATE OR REPLACE FUNCTION electric.inspect(relation oid)
     RETURNS TABLE (verdict text, code text, message text, reason text, hint text, before jsonb, after jsonb)
-    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off SET plan_cache_mode = force_generic_plan
     AS $$
     DECLARE
         registered electric.electrified;
@@ -63,7 +63,7 @@ CREATE OR REPLACE FUNCTION electric.inspect(relation oid)
 
 -- Takes the state of a table as it is: everything of ours that depends on it is made to fit, and clients will be told.
 CREATE OR REPLACE PROCEDURE electric.absorb(relation oid)
-    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET jit = off
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET jit = off SET plan_cache_mode = force_generic_plan
     AS $$
     BEGIN
         CALL electric.lock_migrations();
@@ -77,7 +77,7 @@ CREATE OR REPLACE PROCEDURE electric.absorb(relation oid)
 
 -- What the comparison of one table leads to. A table that is not registered is nobody's concern.
 CREATE OR REPLACE PROCEDURE electric.guard(relation oid)
-    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET jit = off
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET jit = off SET plan_cache_mode = force_generic_plan
     AS $$
     DECLARE
         found record;

@@ -1,5 +1,29 @@
 -- The guard's event triggers, where the role may create them (spec 04 §11). They run as the service's role, whoever changes the
--- schema, and cost next to nothing where no synced table is concerned.
+-- schema, and cost next to nothing where no synced table is concerned: plans are made once for a session.
+
+-- Before the command locks its table: if it seems to be about a synced one, it waits here for other migrations. Otherwise it
+-- would wait with the table locked, perhaps for a migration that needs that table next.
+CREATE OR REPLACE FUNCTION electric.guard_command_start() RETURNS event_trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off SET plan_cache_mode = force_generic_plan
+    AS $$
+    DECLARE
+        command text := lower(current_query());
+        is_ours boolean;
+    BEGIN
+        IF to_regclass('electric.electrified') IS NULL THEN
+            RETURN;
+        ELSIF TG_TAG = 'DROP INDEX' THEN
+            is_ours := EXISTS (SELECT FROM electric.electrified e, jsonb_object_keys(e.guarded -> 'indexes') i WHERE strpos(command, lower(i)) > 0);
+        ELSIF TG_TAG = 'ALTER TYPE' THEN
+            is_ours := EXISTS (SELECT FROM electric.electrified e WHERE e.guarded -> 'enums' <> '{}');
+        ELSE
+            is_ours := EXISTS (SELECT FROM electric.electrified e WHERE strpos(command, lower(e.table_name)) > 0);
+        END IF;
+        IF is_ours THEN
+            CALL electric.lock_migrations();
+        END IF;
+    END
+    $$;
 
 -- Guards the tables among these that are synced. In a transaction that sees the database as it was before one of them was
 -- electrified, nothing is known of it.
@@ -22,52 +46,69 @@ CREATE OR REPLACE PROCEDURE electric.guard_these(relations oid[])
     END
     $$;
 
--- The relations that a command may have changed: its objects themselves, what they are part of, and what inherits from them.
-CREATE OR REPLACE FUNCTION electric.touched_relations(tag text) RETURNS oid[]
-    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
+-- The synced tables that these objects are, or are part of, or that inherit from them or did so.
+CREATE OR REPLACE FUNCTION electric.tables_of(relations oid[], constraints oid[]) RETURNS oid[]
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
     AS $$
     BEGIN
-        RETURN (WITH RECURSIVE touched AS MATERIALIZED (
-            SELECT d.classid, d.objid FROM pg_event_trigger_ddl_commands() d
-        ), types AS (
-            SELECT t.objid AS oid FROM touched t WHERE t.classid = 'pg_type'::regclass
-            UNION SELECT u.oid FROM types y JOIN pg_type u ON u.typelem = y.oid OR u.typbasetype = y.oid
-        ), relations AS (
+        RETURN (WITH RECURSIVE family AS (
             SELECT r.oid FROM (
-                SELECT t.objid AS oid FROM touched t WHERE t.classid = 'pg_class'::regclass
-                UNION ALL SELECT i.indrelid FROM touched t JOIN pg_index i ON i.indexrelid = t.objid WHERE t.classid = 'pg_class'::regclass
-                UNION ALL SELECT h.inhparent FROM touched t JOIN pg_inherits h ON h.inhrelid = t.objid WHERE t.classid = 'pg_class'::regclass
-                UNION ALL SELECT c.conrelid FROM touched t JOIN pg_constraint c ON c.oid = t.objid WHERE t.classid = 'pg_constraint'::regclass
-                -- Those that it was a parent of.
-                UNION ALL SELECT e.oid FROM touched t JOIN electric.electrified e ON e.guarded -> 'parents' @> to_jsonb(t.objid::bigint)
-                    WHERE t.classid = 'pg_class'::regclass
+                SELECT unnest(relations) AS oid
+                UNION ALL SELECT i.indrelid FROM pg_index i WHERE i.indexrelid = ANY (relations)
+                UNION ALL SELECT h.inhparent FROM pg_inherits h WHERE h.inhrelid = ANY (relations)
+                UNION ALL SELECT c.conrelid FROM pg_constraint c WHERE c.oid = ANY (constraints)
             ) r
-            UNION SELECT h.inhrelid FROM relations r JOIN pg_inherits h ON h.inhparent = r.oid
+            UNION SELECT h.inhrelid FROM family f JOIN pg_inherits h ON h.inhparent = f.oid
         )
-        SELECT array_agg(r.oid) FROM (
-            SELECT oid FROM relations
-            UNION SELECT a.attrelid FROM electric.electrified e JOIN pg_attribute a ON a.attrelid = e.oid
-                WHERE tag IN ('ALTER TYPE', 'ALTER DOMAIN') AND a.atttypid IN (SELECT y.oid FROM types y)
-            UNION SELECT e.oid FROM electric.electrified e JOIN pg_class c ON c.oid = e.oid
-                WHERE tag = 'ALTER EXTENSION'
-                    OR tag = 'ALTER SCHEMA' AND c.relnamespace IN (SELECT t.objid FROM touched t WHERE t.classid = 'pg_namespace'::regclass)
-        ) r);
+        SELECT array_agg(f.oid) FROM family f);
     END
     $$;
 
 CREATE OR REPLACE FUNCTION electric.guard_command_end() RETURNS event_trigger
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off SET plan_cache_mode = force_generic_plan
     AS $$
+    DECLARE
+        touched oid[];
+        constraints oid[];
+        others oid[];
+        types oid[];
+        relations oid[];
     BEGIN
         -- Left over from an installation that was taken apart by hand.
         IF to_regclass('electric.electrified') IS NULL THEN
             RETURN;
         END IF;
-        CALL electric.guard_these(electric.touched_relations(TG_TAG));
-        IF TG_TAG IN ('CREATE TABLE', 'CREATE TABLE AS', 'SELECT INTO', 'ALTER TABLE') AND EXISTS (
-            SELECT FROM pg_event_trigger_ddl_commands() d JOIN pg_class c ON c.oid = d.objid JOIN electric.frameworks() f ON f.table_name = c.relname
-            WHERE d.classid = 'pg_class'::regclass
-        ) THEN
+        SELECT array_agg(d.objid) FILTER (WHERE d.classid = 'pg_class'::regclass),
+                array_agg(d.objid) FILTER (WHERE d.classid = 'pg_constraint'::regclass), array_agg(d.objid)
+            INTO touched, constraints, others
+            FROM pg_event_trigger_ddl_commands() d;
+
+        CASE TG_TAG
+            WHEN 'CREATE INDEX', 'ALTER INDEX' THEN
+                relations := ARRAY(SELECT i.indrelid FROM pg_index i WHERE i.indexrelid = ANY (touched)) || touched;
+            WHEN 'ALTER TYPE', 'ALTER DOMAIN' THEN
+                types := ARRAY(
+                    WITH RECURSIVE family AS (
+                        SELECT unnest(others) AS oid
+                        UNION SELECT t.oid FROM family f JOIN pg_type t ON t.typelem = f.oid OR t.typbasetype = f.oid
+                    )
+                    SELECT f.oid FROM family f
+                );
+                relations := ARRAY(
+                    SELECT DISTINCT e.oid FROM electric.electrified e JOIN pg_attribute a ON a.attrelid = e.oid AND a.atttypid = ANY (types)
+                );
+            WHEN 'ALTER SCHEMA' THEN
+                relations := ARRAY(SELECT e.oid FROM electric.electrified e JOIN pg_class c ON c.oid = e.oid AND c.relnamespace = ANY (others));
+            WHEN 'ALTER EXTENSION' THEN
+                relations := ARRAY(SELECT e.oid FROM electric.electrified e);
+            ELSE
+                relations := electric.tables_of(touched, constraints);
+        END CASE;
+        CALL electric.guard_these(relations);
+
+        IF TG_TAG IN ('CREATE TABLE', 'CREATE TABLE AS', 'SELECT INTO', 'ALTER TABLE')
+            AND EXISTS (SELECT FROM pg_class c WHERE c.oid = ANY (touched) AND electric.names_framework(c.relname))
+        THEN
             CALL electric.watch_frameworks();
         END IF;
     END
@@ -75,7 +116,7 @@ CREATE OR REPLACE FUNCTION electric.guard_command_end() RETURNS event_trigger
 
 -- What was dropped, alone or with something else: tables, and parts of tables that stay.
 CREATE OR REPLACE FUNCTION electric.guard_dropped() RETURNS event_trigger
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off SET plan_cache_mode = force_generic_plan
     AS $$
     DECLARE
         relations oid[];
@@ -100,7 +141,7 @@ CREATE OR REPLACE FUNCTION electric.guard_dropped() RETURNS event_trigger
 -- Before a table is written anew, which can take long: what would be refused after it is refused now. All of the change is in
 -- the catalogue by now, but for the owner of a new sequence, so what is wrong with a DEFAULT is told in the end.
 CREATE OR REPLACE FUNCTION electric.guard_rewrite() RETURNS event_trigger
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off SET plan_cache_mode = force_generic_plan
     AS $$
     DECLARE
         relation oid := pg_event_trigger_table_rewrite_oid();
@@ -119,6 +160,10 @@ DECLARE
     wanted record;
     stale record;
 BEGIN
+    EXECUTE format(
+        'CREATE OR REPLACE FUNCTION electric.names_framework(name) RETURNS boolean LANGUAGE sql IMMUTABLE AS ''SELECT $1 = ANY (%s)''',
+        replace(quote_literal(ARRAY(SELECT DISTINCT f.table_name::name FROM electric.frameworks() f ORDER BY 1)::text) || '::name[]', '''', '''''')
+    );
     FOR stale IN
         SELECT t.evtname FROM pg_event_trigger t WHERE t.evtname IN ('electric_event_trigger_ddl_end', 'electric_event_trigger_sql_drop')
     LOOP
@@ -126,6 +171,8 @@ BEGIN
     END LOOP;
     FOR wanted IN
         SELECT w.name, w.event, w.routine::regproc AS routine, w.tags FROM (VALUES
+            ('electric_guard_command_start', 'ddl_command_start', 'electric.guard_command_start',
+                ARRAY['ALTER TABLE', 'ALTER TYPE', 'CREATE INDEX', 'DROP INDEX']),
             ('electric_guard_command_end', 'ddl_command_end', 'electric.guard_command_end',
                 ARRAY['ALTER TABLE', 'ALTER INDEX', 'ALTER TYPE', 'ALTER DOMAIN', 'ALTER SCHEMA', 'ALTER EXTENSION', 'CREATE INDEX',
                     'CREATE TABLE', 'CREATE TABLE AS', 'SELECT INTO']),
