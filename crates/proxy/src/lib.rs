@@ -8,9 +8,11 @@
 //! client's own parameters) and `relay` (both directions, until one side closes).
 
 mod cancel;
+mod ddlx;
 mod frame;
 mod greeting;
 mod intercept;
+mod introspection;
 mod login;
 mod mode;
 mod proxy;
@@ -20,6 +22,7 @@ mod session;
 mod startup;
 mod tls;
 
+pub use ddlx::Ddlx;
 pub use frame::Frame;
 pub use greeting::Strangers;
 pub use intercept::{Exchange, Intercept};

@@ -1,6 +1,6 @@
 //! What a session is for, as its user and database names say (spec 04 §9.3), and the [`Intercept`] that goes with it.
 
-use crate::{Exchange, Frame, Intercept};
+use crate::{Exchange, Frame, Intercept, introspection::Introspection};
 
 /// Databases whose names begin so are Prisma Migrate's throw-away ones.
 const SHADOW_PREFIX: &[u8] = b"prisma_migrate_shadow_db";
@@ -31,6 +31,15 @@ impl Mode {
         }
     }
 
+    /// Settings for Postgres to begin a session with, beside the client's own.
+    #[must_use]
+    pub fn parameters(self) -> &'static [(&'static [u8], &'static [u8])] {
+        match self {
+            Mode::Introspection => &[(b"default_transaction_read_only", b"on")],
+            Mode::Shadow | Mode::Transparent | Mode::Electric => &[],
+        }
+    }
+
     /// The state machine for a session of this mode. `reported` is what Postgres said of the session's settings before it
     /// was ready; changes arrive as ParameterStatus messages, for which the machine may ask.
     #[must_use]
@@ -38,7 +47,8 @@ impl Mode {
         // Only a machine that reads SQL needs to know how.
         let _ = reported;
         match self {
-            Mode::Shadow | Mode::Introspection | Mode::Transparent | Mode::Electric => Box::new(PassThrough),
+            Mode::Introspection => Box::new(Introspection::new()),
+            Mode::Shadow | Mode::Transparent | Mode::Electric => Box::new(PassThrough),
         }
     }
 }

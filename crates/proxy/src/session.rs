@@ -41,7 +41,7 @@ pub async fn serve(
         Mode::Introspection | Mode::Transparent | Mode::Electric => config.clone(),
     };
     let begun = tokio::select! {
-        begun = begin(&mut client, startup, &chosen, sessions) => begun?,
+        begun = begin(&mut client, startup, mode, &chosen, sessions) => begun?,
         () = stop.cancelled() => return part(&mut client, &Refusal::SHUTDOWN).await,
     };
     let Some(Begun { server, down, reported, listed, place }) = begun else { return Ok(()) };
@@ -71,6 +71,7 @@ struct Begun {
 async fn begin(
     client: &mut Socket,
     startup: &Startup,
+    mode: Mode,
     config: &ConnectConfig,
     sessions: &Sessions,
 ) -> io::Result<Option<Begun>> {
@@ -80,6 +81,7 @@ async fn begin(
     if !parameters.iter().any(|(name, _)| *name == b"application_name") {
         parameters.push((b"application_name", own_name.as_bytes()));
     }
+    parameters.extend(mode.parameters());
     let wire = match Wire::admit(config, Login { parameters: &parameters, cleartext: false }).await {
         Ok(wire) => wire,
         Err(LoginError::Refused { answer, .. }) => {

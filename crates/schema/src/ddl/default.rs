@@ -60,6 +60,14 @@ pub(super) fn literal(column: &Column) -> Option<Literal> {
     }
 }
 
+impl Column {
+    /// Whether clients have the column's default, so that whoever writes a row there need not give a value.
+    #[must_use]
+    pub fn has_client_default(&self) -> bool {
+        literal(self).is_some()
+    }
+}
+
 impl Literal {
     fn text(&self) -> Option<&str> {
         match self {
