@@ -1,6 +1,14 @@
 //! What talks to Postgres, tested against a private cluster.
 
+mod evolution;
 mod install;
+/// Histories that the crate `schema` makes up for its own tests, and what they are made of.
+#[expect(clippy::unwrap_used, reason = "shared by tests of another crate")]
+#[path = "../../schema/tests/random.rs"]
+mod random;
 mod stream;
+#[expect(clippy::unwrap_used, dead_code, reason = "shared by tests of another crate")]
+#[path = "../../schema/tests/support.rs"]
+mod support;
 mod where_oracle;
 mod writer;
