@@ -9,6 +9,7 @@ pub mod assemble;
 pub mod catalogue;
 pub mod clients;
 pub mod connection;
+pub mod drift;
 pub mod install;
 pub mod pgoutput;
 pub mod replication;

@@ -45,6 +45,8 @@ CREATE OR REPLACE PROCEDURE electric.refresh()
         FOR registered IN
             SELECT e.* FROM electric.electrified e JOIN pg_class c ON c.oid = e.oid ORDER BY e.id
         LOOP
+            -- One that has changed is left to electric.settle_drift.
+            CONTINUE WHEN (SELECT i.verdict <> 'same' FROM electric.inspect(registered.oid) i);
             IF electric.key_columns(registered.oid) IS NULL THEN
                 RAISE WARNING 'table %.% has lost its PRIMARY KEY and can''t be synced', registered.schema_name, registered.table_name;
                 CONTINUE;
@@ -56,6 +58,7 @@ CREATE OR REPLACE PROCEDURE electric.refresh()
             CALL electric.install_native_triggers(registered.oid);
         END LOOP;
         CALL electric.repair_publication();
+        CALL electric.remember_tables();
         CALL electric.adopt_legacy_migrations();
         CALL electric.watch_frameworks();
     END

@@ -96,5 +96,6 @@ GRANT EXECUTE ON PROCEDURE
     electric.electrify(text, text), electric.electrify_table(oid, text), electric.enable(text),
     electric.migration_version(text), electric.grant(text, text, text, text[], text, text, text),
     electric.revoke(text, text, text, text[], text), electric.assign(), electric.assign(text[]), electric.unassign(), electric.unassign(text[]),
-    electric.sqlite(text)
+    electric.sqlite(text), electric.guard_all()
 TO PUBLIC;
+GRANT EXECUTE ON FUNCTION electric.guard_tier() TO PUBLIC;

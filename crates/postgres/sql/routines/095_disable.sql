@@ -32,16 +32,26 @@ CREATE OR REPLACE PROCEDURE electric.disable_table(relation oid, home text, name
     AS $$
     DECLARE
         registered electric.electrified;
-        gone boolean;
+        gone boolean := relation IS NULL;
     BEGIN
         CALL electric.lock_migrations();
         SELECT e.* INTO registered FROM electric.electrified e
             WHERE CASE WHEN relation IS NULL THEN
                     e.schema_name = home AND e.table_name = name AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = e.oid)
                 ELSE e.oid = relation END;
-        gone := relation IS NULL;
         IF registered.oid IS NULL THEN
-            IF gone THEN
+            IF EXISTS (SELECT FROM electric.suspended_tables() s WHERE s.relation = disable_table.relation) THEN
+                -- Out of the sync already, but waiting to come back.
+                CALL electric.assign_migration_version(NULL, 0);
+                INSERT INTO electric.ddl_commands (txid, txts, version, snapshot)
+                    SELECT v.txid, v.txts, v.version, jsonb_build_object('removed', jsonb_build_object(
+                        'oid', relation::bigint, 'schema', n.nspname, 'name', c.relname
+                    ))
+                    FROM electric.migration_versions v, pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+                    WHERE v.txid = electric.current_xact_id() AND v.txts = electric.current_xact_ts() AND c.oid = relation;
+                RAISE NOTICE 'table %.% is not synced any more', home, name;
+                RETURN;
+            ELSIF gone THEN
                 RAISE undefined_table USING MESSAGE = format('relation "%s" does not exist', name);
             END IF;
             RAISE NOTICE 'table %.% is not electrified',
@@ -50,9 +60,6 @@ CREATE OR REPLACE PROCEDURE electric.disable_table(relation oid, home text, name
             RETURN;
         END IF;
         CALL electric.remove_table(registered.oid);
-        IF NOT gone THEN
-            EXECUTE format('ALTER TABLE ONLY %s REPLICA IDENTITY DEFAULT', relation::regclass);
-        END IF;
         RAISE NOTICE 'table %.% is not synced any more; clients keep the rows that they have', registered.schema_name, registered.table_name;
     END
     $$;

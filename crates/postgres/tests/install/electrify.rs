@@ -158,22 +158,3 @@ async fn a_role_with_usage_may_electrify_but_not_reach_inside() {
         assert_eq!(refused(&client, inside).await.code().code(), "42501", "{inside}");
     }
 }
-
-#[tokio::test]
-async fn what_is_not_carried_out_is_refused() {
-    let (_database, client) = installed().await;
-    for (call, tag) in [
-        ("disable('t')", "DISABLE"),
-        ("grant('a', 'b', 'c', ARRAY['*'], 'd', 'e', 'f')", "GRANT"),
-        ("revoke('a', 'b', 'c', ARRAY['*'], 'd')", "REVOKE"),
-        ("assign('a', 'b', 'c', 'd', 'e', 'f')", "ASSIGN"),
-        ("unassign('a', 'b', 'c', 'd', 'e')", "UNASSIGN"),
-        ("sqlite('x')", "SQLITE"),
-    ] {
-        let error = refused(&client, &format!("CALL electric.{call}")).await;
-        assert_eq!(
-            (error.code().code(), error.message().to_owned()),
-            ("EX001", format!("ELECTRIC {tag} is currently unsupported"))
-        );
-    }
-}

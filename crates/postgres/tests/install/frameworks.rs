@@ -14,7 +14,7 @@ const PRISMA: &str = "CREATE TABLE _prisma_migrations (
     logs text, rolled_back_at timestamptz, started_at timestamptz NOT NULL DEFAULT now(), applied_steps_count integer NOT NULL DEFAULT 0
 )";
 
-/// Makes the bookkeeping table and has it watched, which the guard does where it may.
+/// Makes the bookkeeping table and has it watched, which the guard does by itself where it may.
 async fn watched(client: &Client, table: &str) {
     run(client, table).await;
     run(client, "CALL electric.watch_frameworks()").await;
@@ -395,8 +395,27 @@ async fn a_table_is_watched_once_and_as_what_it_is_now() {
 }
 
 #[tokio::test]
+async fn the_guard_watches_new_tables_from_the_first_row() {
+    let (_database, client) = installed().await;
+    let electrify = synced(&client, "items").await;
+    run(
+        &client,
+        &format!(
+            "BEGIN; CREATE TABLE schema_migrations (version varchar PRIMARY KEY); {electrify}; INSERT INTO schema_migrations VALUES ('20240613'); COMMIT"
+        ),
+    )
+    .await;
+    assert_eq!(rows(&client, VERSIONS).await, ["20240613|4"]);
+    let renamed = "CREATE TABLE elsewhere (name varchar PRIMARY KEY); ALTER TABLE elsewhere RENAME TO \"SequelizeMeta\"";
+    run(&client, renamed).await;
+    let triggers = "SELECT count(*) FROM pg_trigger WHERE tgname = 'electric_framework_version'";
+    assert_eq!(value(&client, triggers).await, "2");
+}
+
+#[tokio::test]
 async fn a_busy_table_is_left_for_the_next_time() {
     let (database, client) = installed().await;
+    run(&client, "DROP EVENT TRIGGER electric_guard_command_end").await;
     run(&client, "CREATE TABLE schema_migrations (version bigint PRIMARY KEY)").await;
     let other = database.client().await;
     run(&other, "BEGIN; INSERT INTO schema_migrations VALUES (1)").await;

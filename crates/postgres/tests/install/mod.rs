@@ -1,6 +1,8 @@
 //! Schema `electric` in real databases: installation, electrification, versions, native writes, legacy databases.
 
 mod checks;
+mod disable;
+mod drift;
 mod electrify;
 mod frameworks;
 mod installation;
