@@ -1,6 +1,6 @@
 //! What a session is for, as its user and database names say (spec 04 §9.3), and the [`Intercept`] that goes with it.
 
-use crate::{Exchange, Frame, Intercept, introspection::Introspection};
+use crate::{Ddlx, Exchange, Frame, Guarding, Intercept, introspection::Introspection};
 
 /// Databases whose names begin so are Prisma Migrate's throw-away ones.
 const SHADOW_PREFIX: &[u8] = b"prisma_migrate_shadow_db";
@@ -43,12 +43,12 @@ impl Mode {
     /// The state machine for a session of this mode. `reported` is what Postgres said of the session's settings before it
     /// was ready; changes arrive as ParameterStatus messages, for which the machine may ask.
     #[must_use]
-    pub fn intercept(self, reported: &Reported) -> Box<dyn Intercept> {
-        // Only a machine that reads SQL needs to know how.
-        let _ = reported;
+    pub fn intercept(self, reported: &Reported, guarding: &Guarding) -> Box<dyn Intercept> {
         match self {
+            Mode::Electric => Box::new(Ddlx::electric(reported, guarding.clone())),
+            Mode::Shadow => Box::new(Ddlx::shadow(reported)),
             Mode::Introspection => Box::new(Introspection::new()),
-            Mode::Shadow | Mode::Transparent | Mode::Electric => Box::new(PassThrough),
+            Mode::Transparent => Box::new(PassThrough),
         }
     }
 }

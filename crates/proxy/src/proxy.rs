@@ -12,7 +12,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    Certificate, Credentials, Strangers, cancel,
+    Certificate, Credentials, Guarding, Strangers, cancel,
     greeting::{Greeting, Porter, part},
     refusal::Refusal,
     session,
@@ -36,6 +36,8 @@ pub struct Settings {
     pub sessions: usize,
     /// How long a client may take to log in.
     pub login_timeout: Duration,
+    /// Who watches changes of the schema.
+    pub guarding: Guarding,
     /// Who is told of failed logins.
     pub strangers: Arc<dyn Strangers>,
 }
@@ -135,7 +137,8 @@ impl Shared {
                 let Ok(_seat) = self.seats.try_acquire() else {
                     return part(&mut client, &full(settings.sessions)).await;
                 };
-                session::serve(client, &startup, &settings.database, &self.sessions, stop).await
+                session::serve(client, &startup, &settings.database, &self.sessions, &settings.guarding, stop)
+                    .await
             }
         }
     }

@@ -12,7 +12,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Frame, Mode, Reported,
+    Frame, Guarding, Mode, Reported,
     cancel::{self, Listed, Sessions},
     greeting::part,
     refusal::Refusal,
@@ -33,6 +33,7 @@ pub async fn serve(
     startup: &Startup,
     config: &ConnectConfig,
     sessions: &Sessions,
+    guarding: &Guarding,
     stop: &CancellationToken,
 ) -> io::Result<()> {
     let mode = Mode::of(&startup.user, &startup.database);
@@ -46,7 +47,7 @@ pub async fn serve(
     };
     let Some(Begun { server, down, reported, listed, place }) = begun else { return Ok(()) };
     tracing::debug!(?mode, process = listed.as_ref().map(|listed| listed.key().process), "a session begins");
-    let end = Relay::new(client, server, down, mode.intercept(&reported)).run(stop).await;
+    let end = Relay::new(client, server, down, mode.intercept(&reported, guarding)).run(stop).await;
     tracing::debug!(%end, "a session ends");
     if let (End::Stopped, Some(listed)) = (end, listed) {
         // What the client was told has ended is to end.

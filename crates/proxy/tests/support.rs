@@ -11,7 +11,7 @@ use std::{
 };
 
 use postgres::{connection::ConnectConfig, url::Secret};
-use proxy::{Certificate, Credentials, Proxy, Settings, Strangers};
+use proxy::{Certificate, Credentials, Guarding, Proxy, Settings, Strangers};
 use testkit::Database;
 use tokio::net::TcpListener;
 use tokio_postgres::{Client, NoTls};
@@ -29,6 +29,7 @@ pub struct Wishes {
     pub certificate: Option<Certificate>,
     pub sessions: usize,
     pub login_timeout: Duration,
+    pub guarding: Guarding,
 }
 
 impl Default for Wishes {
@@ -38,6 +39,7 @@ impl Default for Wishes {
             certificate: None,
             sessions: 20,
             login_timeout: PATIENCE,
+            guarding: Guarding::default(),
         }
     }
 }
@@ -75,10 +77,11 @@ impl Front {
     }
 
     pub async fn with(database: ConnectConfig, wishes: Wishes) -> Front {
-        let Wishes { credentials, certificate, sessions, login_timeout } = wishes;
+        let Wishes { credentials, certificate, sessions, login_timeout, guarding } = wishes;
         let failures = Arc::new(Failures::default());
         let strangers = failures.clone();
-        let settings = Settings { database, credentials, certificate, sessions, login_timeout, strangers };
+        let settings =
+            Settings { database, credentials, certificate, sessions, login_timeout, guarding, strangers };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
         let port = listener.local_addr().expect("its address").port();
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());

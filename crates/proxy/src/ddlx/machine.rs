@@ -2,10 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{
-        Arc,
-        atomic::{AtomicU8, Ordering},
-    },
+    sync::Arc,
 };
 
 use super::{
@@ -18,15 +15,15 @@ use super::{
     rewriting::Rewriting,
     simple::{Simple, command_complete},
 };
-use crate::{Exchange, Frame, Intercept, Reported};
+use crate::{Exchange, Frame, Guarding, Intercept, Reported};
 
 /// Translates DDLX in a session, and watches over the schema where nobody else does.
 #[derive(Debug)]
 pub struct Ddlx {
     reported: Reported,
     dialect: Dialect,
-    /// The tier of the guard (spec 04 §11); `None` in a shadow database.
-    tier: Option<Arc<AtomicU8>>,
+    /// `None` in a shadow database.
+    guarding: Option<Guarding>,
     pending: Pending,
     /// What Postgres has, of what isn't as the client wrote it.
     statements: HashMap<Label, Arc<Known>>,
@@ -41,11 +38,10 @@ pub struct Ddlx {
 }
 
 impl Ddlx {
-    /// For a session with a database that is synced. `tier` says who watches changes of the schema: 1 for the database, 2
-    /// for this machine; it is looked at with every statement.
+    /// For a session with a database that is synced. `guarding` is looked at with every statement.
     #[must_use]
-    pub fn electric(reported: &Reported, tier: Arc<AtomicU8>) -> Ddlx {
-        Ddlx::new(reported, Some(tier))
+    pub fn electric(reported: &Reported, guarding: Guarding) -> Ddlx {
+        Ddlx::new(reported, Some(guarding))
     }
 
     /// For a session with a database that has no schema `electric`: whatever would use it succeeds and does nothing (spec
@@ -55,11 +51,11 @@ impl Ddlx {
         Ddlx::new(reported, None)
     }
 
-    fn new(reported: &Reported, tier: Option<Arc<AtomicU8>>) -> Ddlx {
+    fn new(reported: &Reported, guarding: Option<Guarding>) -> Ddlx {
         Ddlx {
             reported: reported.clone(),
             dialect: dialect(reported),
-            tier,
+            guarding,
             pending: Pending::default(),
             statements: HashMap::new(),
             portals: HashMap::new(),
@@ -71,8 +67,8 @@ impl Ddlx {
     }
 
     fn target(&self) -> Target {
-        match &self.tier {
-            Some(tier) => Target::Synced { guarded: tier.load(Ordering::Relaxed) == 2 },
+        match &self.guarding {
+            Some(guarding) => Target::Synced { guarded: guarding.is_needed() },
             None => Target::Shadow,
         }
     }
@@ -118,11 +114,11 @@ impl Ddlx {
     /// before Sync, unless it commits by itself.
     fn alone(&mut self, text: &[u8], out: &mut Exchange) {
         // As a string would, it leaves no unnamed statement or portal behind.
-        self.send(Frame::new(b'C', b"S\0"), Item::Hidden(Step::Close), out);
-        self.send(Frame::new(b'C', b"P\0"), Item::Hidden(Step::Close), out);
+        self.send(&Frame::new(b'C', b"S\0"), Item::Hidden(Step::Close), out);
+        self.send(&Frame::new(b'C', b"P\0"), Item::Hidden(Step::Close), out);
         self.hidden(text, true, Item::Guarded, out);
         self.hidden(GUARD.as_bytes(), false, Item::Hidden(Step::Guard), out);
-        self.send(Frame::new(b'S', b""), Item::Sync, out);
+        self.send(&Frame::new(b'S', b""), Item::Sync, out);
     }
 
     /// Runs a text that the client has not sent in this way, and leaves nothing behind.
@@ -133,19 +129,19 @@ impl Ddlx {
         let bind = Frame::new(b'B', &[LABEL, b"\0", LABEL, b"\0\0\0\0\0\0\0"].concat());
         let run = Frame::new(b'E', &[LABEL, b"\0\0\0\0\0"].concat());
         // After an error the last one may still be there.
-        self.send(close(b"S"), Item::Hidden(Step::Close), out);
-        self.send(parse, Item::Hidden(Step::Parse), out);
-        self.send(bind, Item::Hidden(Step::Bind), out);
+        self.send(&close(b"S"), Item::Hidden(Step::Close), out);
+        self.send(&parse, Item::Hidden(Step::Parse), out);
+        self.send(&bind, Item::Hidden(Step::Bind), out);
         if describe {
-            self.send(Frame::new(b'D', &[b"P", LABEL, b"\0"].concat()), Item::Hidden(Step::Describe), out);
+            self.send(&Frame::new(b'D', &[b"P", LABEL, b"\0"].concat()), Item::Hidden(Step::Describe), out);
         }
-        self.send(run, execute, out);
-        self.send(close(b"P"), Item::Hidden(Step::Close), out);
-        self.send(close(b"S"), Item::Hidden(Step::Close), out);
+        self.send(&run, execute, out);
+        self.send(&close(b"P"), Item::Hidden(Step::Close), out);
+        self.send(&close(b"S"), Item::Hidden(Step::Close), out);
     }
 
-    fn send(&mut self, frame: Frame, item: Item, out: &mut Exchange) {
-        out.server(&frame);
+    fn send(&mut self, frame: &Frame, item: Item, out: &mut Exchange) {
+        out.server(frame);
         self.pending.push(item);
     }
 

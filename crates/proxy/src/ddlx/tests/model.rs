@@ -291,9 +291,9 @@ impl Server {
             self.say(b't', b"\0\0");
         }
         if text.starts_with("SELECT") {
-            self.say(b'T', b"\0\0")
+            self.say(b'T', b"\0\0");
         } else {
-            self.say(b'n', b"")
+            self.say(b'n', b"");
         }
         Ok(())
     }
@@ -373,7 +373,7 @@ impl Server {
             }
             ("CALL", _) if statement.contains("electric.") => {
                 if statement.contains("refuse") {
-                    return Err(with_context(error("EX001", "unsupported", None)));
+                    return Err(with_context(&error("EX001", "unsupported", None)));
                 }
                 self.notice("enabled", Some("PL/pgSQL function"));
                 self.open.push(statement.to_owned());
@@ -403,7 +403,7 @@ impl Server {
         if self.refused {
             self.refused = false;
             let refusal = error("EX004", "Cannot drop electrified table", None);
-            return Err(if native { refusal } else { with_context(refusal) });
+            return Err(if native { refusal } else { with_context(&refusal) });
         }
         self.notice("captured", (!native).then_some("PL/pgSQL function"));
         if !native {
@@ -443,7 +443,7 @@ fn error(code: &str, message: &str, position: Option<usize>) -> Frame {
     fields(&all)
 }
 
-fn with_context(frame: Frame) -> Frame {
+fn with_context(frame: &Frame) -> Frame {
     let body = frame.body();
     Frame::new(b'E', &[&body[..body.len() - 1], b"Wfunction\0\0"].concat())
 }

@@ -1,8 +1,6 @@
 //! What a client sees through the machine is what it would see of a Postgres that knew DDLX, whatever it sends and
 //! however messages cross.
 
-use std::sync::{Arc, atomic::AtomicU8};
-
 use proptest::{prelude::*, sample::select};
 
 use super::{
@@ -12,7 +10,7 @@ use super::{
     },
     model::{Effects, Server},
 };
-use crate::{Exchange, Frame, Intercept, Reported};
+use crate::{Exchange, Frame, Guarding, Intercept, Reported};
 
 const STATEMENTS: &[&str] = &[
     "SELECT 'é'",
@@ -48,8 +46,9 @@ fn direct(script: &[Frame], unguarded: bool) -> (Vec<Frame>, Effects) {
 
 /// Sends everything through the machine; `schedule` says who goes next.
 fn proxied(script: &[Frame], unguarded: bool, schedule: &[u8]) -> (Vec<Frame>, Effects) {
-    let tier = Arc::new(AtomicU8::new(if unguarded { 2 } else { 1 }));
-    let mut machine = Ddlx::electric(&Reported::default(), tier);
+    let guarding = Guarding::default();
+    guarding.set(unguarded);
+    let mut machine = Ddlx::electric(&Reported::default(), guarding);
     let mut server = Server::plain();
     let mut client = script.iter().cloned();
     let (mut seen, mut turns, mut out) = (Vec::new(), schedule.iter().cycle(), Exchange::default());

@@ -1,15 +1,10 @@
 //! Settings of a session, and what passes untouched.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU8, Ordering},
-};
-
 use super::super::Ddlx;
-use crate::{Exchange, Frame, Intercept, Reported};
+use crate::{Exchange, Frame, Guarding, Intercept, Reported};
 
 fn machine() -> Ddlx {
-    Ddlx::electric(&Reported::default(), Arc::new(AtomicU8::new(1)))
+    Ddlx::electric(&Reported::default(), Guarding::default())
 }
 
 fn given(machine: &mut Ddlx, text: &[u8]) -> Vec<u8> {
@@ -59,11 +54,11 @@ fn little_is_minded_where_nothing_is_known() {
 }
 
 #[test]
-fn the_tier_is_looked_at_with_every_statement() {
-    let tier = Arc::new(AtomicU8::new(1));
-    let mut machine = Ddlx::electric(&Reported::default(), Arc::clone(&tier));
+fn who_guards_is_looked_at_with_every_statement() {
+    let guarding = Guarding::default();
+    let mut machine = Ddlx::electric(&Reported::default(), guarding.clone());
     let text = b"BEGIN; DROP TABLE t; COMMIT\0";
     assert_eq!(given(&mut machine, text), Frame::new(b'Q', text).wire()[..]);
-    tier.store(2, Ordering::Relaxed);
+    guarding.set(true);
     assert!(given(&mut machine, text).len() > text.len() + Frame::HEADER);
 }
