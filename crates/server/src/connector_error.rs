@@ -35,6 +35,9 @@ pub enum Failure {
     /// An answer makes no sense.
     #[error("Postgres answered {0} with something that it can't be")]
     Answer(&'static str),
+    /// The port of the migrations proxy can't be had.
+    #[error("{}", .0.text())]
+    ProxyPort(Banner),
     /// The stream can't be continued.
     #[error("the stream can't be continued without a gap")]
     Gap,
@@ -120,6 +123,7 @@ impl Recovery {
                 };
                 Some(Banner::new(title, faults.iter().map(ToString::to_string).collect()))
             }
+            Failure::ProxyPort(banner) => Some(banner.clone()),
             Failure::Install(error @ InstallError::Newer { .. }) => {
                 Some(Banner::new("DATABASE CONFIGURATION ERROR", vec![error.to_string()]))
             }

@@ -14,6 +14,7 @@ mod gate;
 mod http;
 mod initial;
 mod instances;
+mod proxy;
 mod readiness;
 mod records;
 mod registry;

@@ -10,6 +10,7 @@ use crate::{
     config::{Banner, Config, Notice},
     connector::Connector,
     http::{self, About, App},
+    proxy::ProxyService,
     readiness::{Phase, Readiness},
 };
 
@@ -34,9 +35,14 @@ impl Service {
     ///
     /// # Errors
     /// The banner to show if the port can't be had.
-    pub async fn start(config: Config) -> Result<Service, Banner> {
+    pub async fn start(mut config: Config) -> Result<Service, Banner> {
         announce(&config);
-        let sockets = http::bind(config.listen).map_err(|error| Banner::port(config.listen.port, &error))?;
+        let sockets =
+            http::bind(config.listen).map_err(|error| Banner::http_port(config.listen.port, &error))?;
+        let proxy = config.proxy.take().map(|proxy| {
+            ProxyService::reserve(proxy, config.listen, config.database.clone(), config.clients)
+        });
+        let proxy = proxy.transpose()?;
         let addresses: Vec<SocketAddr> =
             sockets.iter().filter_map(|socket| socket.local_addr().ok()).collect();
         let shutdown_timeout = config.shutdown_timeout;
@@ -46,7 +52,8 @@ impl Service {
             instance_id: config.instance_id.clone(),
             warnings: warnings(&config),
         };
-        let app = Arc::new(App { readiness: Readiness::default(), hub: ArcSwapOption::empty(), about });
+        let app =
+            Arc::new(App { readiness: Readiness::default(), hub: ArcSwapOption::empty(), proxy, about });
         let (disconnect, hang_up) = (CancellationToken::new(), CancellationToken::new());
         let listeners = TaskTracker::new();
         for socket in sockets {
@@ -67,6 +74,12 @@ impl Service {
         &self.addresses
     }
 
+    /// The port of the migrations proxy, if there is one.
+    #[must_use]
+    pub fn proxy_port(&self) -> Option<u16> {
+        self.app.proxy.as_ref()?.port()
+    }
+
     /// Waits until clients are served.
     pub async fn ready(&self) {
         self.app.readiness.reached(Phase::Ready).await;
@@ -85,16 +98,12 @@ impl Service {
     }
 
     /// Stops in good order, within the time that the configuration gives: no more upgrades; transactions in hand are finished,
-    /// sockets closed with 1001; the replication connection is released; at last the port is closed, so that the status is
+    /// sockets closed with 1001 and sessions of the proxy with 57P01; the replication connection is released; at last the port is closed, so that the status is
     /// told until then.
     pub async fn stop(&mut self) {
         self.app.readiness.enter(Phase::Stopping);
         let orderly = async {
-            if let Some(hub) = self.app.hub.load_full() {
-                hub.closing.cancel();
-                hub.tasks.close();
-                hub.tasks.wait().await;
-            }
+            tokio::join!(close_sockets(&self.app), close_proxy(&self.app));
             self.disconnect.cancel();
             if !self.connector.is_finished() {
                 // Its answer does not matter any more.
@@ -146,6 +155,20 @@ fn warnings(config: &Config) -> Vec<String> {
     insecure.into_iter().chain(noticed).collect()
 }
 
+async fn close_sockets(app: &App) {
+    if let Some(hub) = app.hub.load_full() {
+        hub.closing.cancel();
+        hub.tasks.close();
+        hub.tasks.wait().await;
+    }
+}
+
+async fn close_proxy(app: &App) {
+    if let Some(proxy) = &app.proxy {
+        proxy.close().await;
+    }
+}
+
 async fn log_folded(app: Arc<App>, stop: CancellationToken) {
     let mut rounds = tokio::time::interval(FOLDING);
     loop {
@@ -155,6 +178,9 @@ async fn log_folded(app: Arc<App>, stop: CancellationToken) {
         }
         if let Some(hub) = app.hub.load_full() {
             hub.log_folded_refusals();
+        }
+        if let Some(proxy) = &app.proxy {
+            proxy.log_folded();
         }
     }
 }

@@ -37,18 +37,27 @@ impl Banner {
         )
     }
 
-    /// A listening port is taken, or can't be had for another reason.
+    /// `HTTP_PORT` is taken, or can't be had for another reason.
     #[must_use]
-    pub fn port(port: u16, error: &std::io::Error) -> Banner {
+    pub fn http_port(port: u16, error: &std::io::Error) -> Banner {
+        Banner::port("INITIALISATION ERROR", "HTTP/WebSocket", port, error)
+    }
+
+    /// `PG_PROXY_PORT` is taken, or can't be had for another reason.
+    #[must_use]
+    pub fn proxy_port(port: u16, error: &std::io::Error) -> Banner {
+        Banner::port("CONNECTION ERROR", "TCP", port, error)
+    }
+
+    fn port(title: &'static str, connections: &str, port: u16, error: &std::io::Error) -> Banner {
         let reason = if error.kind() == std::io::ErrorKind::AddrInUse {
             "Another instance of Electric or a different application is already listening on the same port."
                 .to_owned()
         } else {
             format!("The system says: {error}.")
         };
-        let what =
-            format!("Failed to open a socket to listen for HTTP/WebSocket connections on port {port}.");
-        Banner::new("INITIALISATION ERROR", vec![what, reason])
+        let what = format!("Failed to open a socket to listen for {connections} connections on port {port}.");
+        Banner::new(title, vec![what, reason])
     }
 
     /// The paragraphs, for a log line.

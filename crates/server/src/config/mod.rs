@@ -5,6 +5,7 @@
 
 mod banner;
 mod parse;
+mod proxy;
 mod reference;
 mod setting;
 mod shapes;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use postgres::connection::ConnectConfig;
 use uuid::Uuid;
 
+pub use self::proxy::ProxyConfig;
 pub use banner::{Banner, REFERENCE};
 pub use reference::{help, markdown};
 pub use setting::Setting;
@@ -33,6 +35,8 @@ pub struct Config {
     pub database: ConnectConfig,
     /// Where to listen.
     pub listen: Listen,
+    /// The migrations proxy; without a password there is none.
+    pub proxy: Option<ProxyConfig>,
     /// Bounds on clients.
     pub clients: ClientLimits,
     /// Bounds of the window of transactions.
@@ -129,7 +133,7 @@ impl Config {
         let database = read_database(&mut source);
         read_write_mode(&mut source);
         let log = read_log(&mut source);
-        read_proxy(&mut source);
+        let proxy = proxy::read(&mut source);
         let insecure = auth.as_ref().is_some_and(auth::AuthConfig::is_insecure);
         let listen = read_listen(&mut source, insecure);
         let clients = read_client_limits(&mut source);
@@ -150,6 +154,7 @@ impl Config {
                 auth,
                 database,
                 listen,
+                proxy,
                 clients,
                 window,
                 shapes,
@@ -236,20 +241,6 @@ fn read_log(source: &mut Source<'_>) -> Log {
     Log { level, format: format.unwrap_or(LogFormat::Text) }
 }
 
-/// The proxy's settings are judged like all others, but there is no proxy yet.
-fn read_proxy(source: &mut Source<'_>) {
-    let port = source.read(s::PG_PROXY_PORT, parse::proxy_port);
-    if source.text(s::PG_PROXY_PASSWORD).is_some() {
-        source.notice(Notice::Warning(
-            "PG_PROXY_PASSWORD is set, but this version has no migrations proxy: no port is opened for it. Connect to Postgres \
-             itself for migrations, and call electric.electrify('table') there."
-                .to_owned(),
-        ));
-    } else if port.is_some() {
-        source.notice(Notice::Info("PG_PROXY_PASSWORD is unset: the migrations proxy is off.".to_owned()));
-    }
-}
-
 fn read_listen(source: &mut Source<'_>, insecure: bool) -> Listen {
     let remote = source.read(s::AUTH_INSECURE_ALLOW_REMOTE, parse::boolean).unwrap_or(false);
     let container = source.read(s::TIELINE_CONTAINER, parse::boolean).unwrap_or(false);
@@ -285,7 +276,7 @@ fn note_unused(source: &mut Source<'_>) {
     let acted_on = [
         (s::STATSD_HOST, "no StatsD metrics are sent"),
         (s::OTEL_EXPORT, "no OpenTelemetry data is sent"),
-        (s::PROXY_TRACING_ENABLE, "there is no proxy to trace"),
+        (s::PROXY_TRACING_ENABLE, "messages that pass through the proxy are never printed"),
         (s::ELECTRIC_FEATURES, "there are no features to switch on"),
         (s::TIELINE_DATA_DIR, "the window of transactions is held in memory in this version"),
     ];

@@ -34,13 +34,30 @@ pub fn port(value: &str) -> Parsed<u16> {
     integer(value, 1..=65535).map(|port| port as u16)
 }
 
-/// `N`, `http` or `http:N` (spec 07 §1.4); the port, if one is to be opened.
-pub fn proxy_port(value: &str) -> Parsed<Option<u16>> {
+/// `PG_PROXY_PORT`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProxyPort {
+    /// The proxy's own port.
+    pub port: u16,
+    /// Whether it is to be reached through `HTTP_PORT` as well.
+    pub tunnel: bool,
+}
+
+impl Default for ProxyPort {
+    fn default() -> ProxyPort {
+        ProxyPort { port: 65432, tunnel: false }
+    }
+}
+
+/// `N`, `http` or `http:N` (spec 07 §1.4, 04 §9.8).
+pub fn proxy_port(value: &str) -> Parsed<ProxyPort> {
     let prefix = value.get(..4).filter(|p| p.eq_ignore_ascii_case("http"));
     match (prefix, value.get(4..)) {
-        (Some(_), Some("")) => Ok(None),
-        (Some(_), Some(rest)) if rest.starts_with(':') => port(&rest[1..]).map(|_| None),
-        _ => port(value).map(Some),
+        (Some(_), Some("")) => Ok(ProxyPort { tunnel: true, ..ProxyPort::default() }),
+        (Some(_), Some(rest)) if rest.starts_with(':') => {
+            port(&rest[1..]).map(|port| ProxyPort { port, tunnel: true })
+        }
+        _ => port(value).map(|port| ProxyPort { port, tunnel: false }),
     }
 }
 
@@ -148,9 +165,9 @@ mod tests {
 
     #[test]
     fn proxy_ports() {
-        assert_eq!(proxy_port("65432"), Ok(Some(65432)));
-        assert_eq!(proxy_port("http"), Ok(None));
-        assert_eq!(proxy_port("HTTP:80"), Ok(None));
+        assert_eq!(proxy_port("5432"), Ok(ProxyPort { port: 5432, tunnel: false }));
+        assert_eq!(proxy_port("http"), Ok(ProxyPort { port: 65432, tunnel: true }));
+        assert_eq!(proxy_port("HTTP:80"), Ok(ProxyPort { port: 80, tunnel: true }));
         for (bad, quoted) in
             [("https:443", "https:443"), ("http:x", "x"), ("http:", ""), ("0", "0"), ("é", "é")]
         {

@@ -41,7 +41,14 @@ type Row = (&'static str, &'static str, &'static str);
 fn sections() -> Vec<(&'static str, Vec<Row>)> {
     let mut sections =
         vec![("Authentication", auth::SETTINGS.iter().map(|s| (s.name, s.default, s.doc)).collect())];
-    let groups = [setting::DATABASE, setting::NETWORK, setting::STREAM, setting::SHAPES, setting::PROCESS];
+    let groups = [
+        setting::DATABASE,
+        setting::NETWORK,
+        setting::PROXY,
+        setting::STREAM,
+        setting::SHAPES,
+        setting::PROCESS,
+    ];
     for group in groups {
         sections.push((group.title, group.settings.iter().map(|s| (s.name, s.default, s.doc)).collect()));
     }

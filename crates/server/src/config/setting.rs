@@ -67,10 +67,20 @@ settings! {
             "Longest message of an authenticated client; a client sends each local transaction whole."
         TIELINE_SLOW_READER_TIMEOUT "`60s`"
             "How long a client may leave what it was sent unread before it is disconnected; it can resume later."
+    }
+    PROXY "Migrations proxy" {
         PG_PROXY_PASSWORD "the proxy is off"
-            "Password of the migrations proxy."
+            "Password that lets a client of the migrations proxy in, whatever user it names: it can then do all that the role of `DATABASE_URL` may."
         PG_PROXY_PORT "`65432`"
-            "Port of the migrations proxy: `N`, `http` or `http:N`."
+            "Port of the migrations proxy, `N`. With `http:N`, or `http` for the default port, it is also reached through `/proxy` on `HTTP_PORT` (`electric-sql proxy-tunnel`)."
+        TIELINE_PROXY_AUTH "`scram-sha-256`"
+            "How the password is asked for: `scram-sha-256`, or `md5` for old tools."
+        TIELINE_PROXY_CONNECTIONS "`20`"
+            "Most sessions of the migrations proxy at once; each is a connection to Postgres. More get SQLSTATE 53300."
+        TIELINE_PROXY_TLS_CERT_FILE "none: no TLS"
+            "File with the certificate that the migrations proxy shows, and those that vouch for it, in PEM form. Clients may go without TLS all the same."
+        TIELINE_PROXY_TLS_KEY_FILE "none"
+            "File with the certificate's private key, in PEM form."
     }
     STREAM "Stream and memory" {
         ELECTRIC_TXN_CACHE_SIZE "`256M`"
@@ -124,7 +134,7 @@ settings! {
         DISABLE_TZDATA_AUTOUPDATE "unused"
             "Accepted; no time-zone database is downloaded."
         PROXY_TRACING_ENABLE "`false`"
-            "Accepted."
+            "Accepted; messages that pass through the proxy are never printed."
         PG_PROXY_LOG_LEVEL "unused"
             "Accepted."
     }

@@ -77,6 +77,9 @@ fn empty_and_blank_mean_unset() {
         "TIELINE_SHUTDOWN_TIMEOUT",
         "PG_PROXY_PORT",
         "PG_PROXY_PASSWORD",
+        "TIELINE_PROXY_AUTH",
+        "TIELINE_PROXY_CONNECTIONS",
+        "TIELINE_PROXY_TLS_CERT_FILE",
         "ELECTRIC_FEATURES",
         "MAX_UNAUTHENTICATED",
         "TIELINE_SHAPE_MAX_ROWS",
@@ -164,9 +167,72 @@ fn the_compose_files_of_the_old_service_just_work() {
     ])
     .unwrap();
     let told = format!("{:?}", config.notices);
-    assert!(
-        told.contains("logical_replication is served by direct writes") && told.contains("PG_PROXY_PASSWORD")
+    assert!(told.contains("logical_replication is served by direct writes"), "{told}");
+    assert_eq!(
+        config.proxy.map(|proxy| (proxy.port, proxy.tunnel, proxy.sessions)),
+        Some((65432, false, 20))
     );
+}
+
+#[test]
+fn without_a_password_there_is_no_proxy() {
+    let config = with(&[("PG_PROXY_PORT", "http:6000")]).unwrap();
+    assert!(config.proxy.is_none());
+    let told = format!("{:?}", config.notices);
+    assert_eq!(told.matches("PG_PROXY_PASSWORD is unset: the migrations proxy is off.").count(), 1, "{told}");
+}
+
+#[test]
+fn the_proxy_is_as_it_was_ordered() {
+    let config = with(&[
+        ("PG_PROXY_PASSWORD", "hunter2"),
+        ("PG_PROXY_PORT", "http:6000"),
+        ("TIELINE_PROXY_AUTH", "md5"),
+        ("TIELINE_PROXY_CONNECTIONS", "3"),
+    ])
+    .unwrap();
+    let proxy = config.proxy.unwrap();
+    assert_eq!((proxy.port, proxy.tunnel, proxy.sessions), (6000, true, 3));
+    let shown = format!("{proxy:?}");
+    assert!(shown.contains("md5") && !shown.contains("hunter2"), "{shown}");
+}
+
+#[test]
+fn faults_of_the_proxy_are_told_with_all_others() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("not.pem");
+    std::fs::write(&file, "nothing of the kind").unwrap();
+    let file = file.to_str().unwrap();
+    for (variables, faults) in [
+        (
+            &[("TIELINE_PROXY_AUTH", "plain"), ("TIELINE_PROXY_CONNECTIONS", "0")][..],
+            &[
+                "TIELINE_PROXY_AUTH has invalid value: \"plain\"",
+                "TIELINE_PROXY_CONNECTIONS has invalid value: \"0\"",
+            ][..],
+        ),
+        (
+            &[("TIELINE_PROXY_TLS_CERT_FILE", file)],
+            &["TIELINE_PROXY_TLS_KEY_FILE not set, though the certificate is"],
+        ),
+        (
+            &[("TIELINE_PROXY_TLS_KEY_FILE", file)],
+            &["TIELINE_PROXY_TLS_CERT_FILE not set, though its key is"],
+        ),
+        (
+            &[("TIELINE_PROXY_TLS_KEY_FILE", file), ("TIELINE_PROXY_TLS_CERT_FILE", file)],
+            &["TIELINE_PROXY_TLS_CERT_FILE names a file"],
+        ),
+        (
+            &[("TIELINE_PROXY_TLS_KEY_FILE", file), ("TIELINE_PROXY_TLS_CERT_FILE", "/no/such.pem")],
+            &["TIELINE_PROXY_TLS_CERT_FILE names a file that can't be read: \"/no/such.pem\""],
+        ),
+    ] {
+        let banner = with(variables).unwrap_err();
+        for fault in faults {
+            assert!(banner.contains(fault), "{banner}");
+        }
+    }
 }
 
 #[test]

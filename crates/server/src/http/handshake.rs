@@ -63,9 +63,17 @@ impl ProtocolVersion {
 /// # Errors
 /// [`Refused`]: the first check that fails.
 pub fn check(request: &Parts) -> Result<Accepted, Refused> {
-    let key = websocket_key(request).ok_or(Refused::BadRequest)?;
+    let accept = accept(request)?;
     let protocol = choose_protocol(&request.headers)?;
-    Ok(Accepted { accept: derive_accept_key(key), protocol })
+    Ok(Accepted { accept, protocol })
+}
+
+/// Judges a request for any WebSocket, whatever is to be spoken on it. The answer is `Sec-WebSocket-Accept`.
+///
+/// # Errors
+/// [`Refused::BadRequest`].
+pub fn accept(request: &Parts) -> Result<String, Refused> {
+    websocket_key(request).map(derive_accept_key).ok_or(Refused::BadRequest)
 }
 
 /// The key of a valid RFC 6455 request.

@@ -13,36 +13,65 @@ use crate::config::Listen;
 /// Connections that the system may hold ready for us: a thousand clients come back at once after a restart.
 const BACKLOG: i32 = 1024;
 
-/// Opens the sockets: one, or two on loopback with IPv6. A machine without IPv6 gets IPv4 alone, with a notice.
+/// A port that nobody else can have, but on which connections are refused as yet.
+#[derive(Debug)]
+pub struct Reserved(Socket);
+
+impl Reserved {
+    /// The address.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.0.local_addr().ok()?.as_socket()
+    }
+
+    /// Lets connections come.
+    ///
+    /// # Errors
+    /// The system's; the port is taken if another program reserved it in the same way and was faster.
+    pub fn open(self) -> io::Result<TcpListener> {
+        self.0.listen(BACKLOG)?;
+        TcpListener::from_std(self.0.into())
+    }
+}
+
+/// Opens the sockets, as [`reserve`] chooses them.
+///
+/// # Errors
+/// As [`reserve`].
+pub fn bind(listen: Listen) -> io::Result<Vec<TcpListener>> {
+    reserve(listen)?.into_iter().map(Reserved::open).collect()
+}
+
+/// Reserves the sockets: one, or two on loopback with IPv6. A machine without IPv6 gets IPv4 alone, with a notice.
 ///
 /// # Errors
 /// The system's, when not even one can be had, or the port is taken on either address family.
-pub fn bind(listen: Listen) -> io::Result<Vec<TcpListener>> {
+pub fn reserve(listen: Listen) -> io::Result<Vec<Reserved>> {
     let v4 = if listen.loopback { Ipv4Addr::LOCALHOST } else { Ipv4Addr::UNSPECIFIED };
     if !listen.ipv6 {
-        return Ok(vec![open(v4.into(), listen.port)?]);
+        return Ok(vec![take(v4.into(), listen.port)?]);
     }
     if listen.loopback {
         // Loopback has no dual-stack address: two sockets on the same port.
-        let first = open(v4.into(), listen.port)?;
-        let port = first.local_addr()?.port();
-        return match open(Ipv6Addr::LOCALHOST.into(), port) {
+        let first = take(v4.into(), listen.port)?;
+        let port = first.address().map_or(listen.port, |address| address.port());
+        return match take(Ipv6Addr::LOCALHOST.into(), port) {
             Ok(second) => Ok(vec![first, second]),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(error),
             Err(_) => Ok(vec![first]),
         };
     }
-    match open(Ipv6Addr::UNSPECIFIED.into(), listen.port) {
-        Ok(listener) => Ok(vec![listener]),
+    match take(Ipv6Addr::UNSPECIFIED.into(), listen.port) {
+        Ok(socket) => Ok(vec![socket]),
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(error),
         Err(error) => {
             tracing::info!(%error, "this machine has no IPv6: listening on IPv4 only (ELECTRIC_USE_IPV6=false says so)");
-            Ok(vec![open(v4.into(), listen.port)?])
+            Ok(vec![take(v4.into(), listen.port)?])
         }
     }
 }
 
-fn open(ip: IpAddr, port: u16) -> io::Result<TcpListener> {
+fn take(ip: IpAddr, port: u16) -> io::Result<Reserved> {
     let socket =
         Socket::new(Domain::for_address(SocketAddr::new(ip, port)), Type::STREAM, Some(Protocol::TCP))?;
     if ip.is_ipv6() {
@@ -52,8 +81,7 @@ fn open(ip: IpAddr, port: u16) -> io::Result<TcpListener> {
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&SocketAddr::new(ip, port).into())?;
-    socket.listen(BACKLOG)?;
-    TcpListener::from_std(socket.into())
+    Ok(Reserved(socket))
 }
 
 #[cfg(test)]
@@ -81,6 +109,19 @@ mod tests {
             let error = bind(Listen { port, ipv6, loopback }).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::AddrInUse, "ipv6 {ipv6}, loopback {loopback}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_reserved_port_refuses_connections_until_it_is_opened() {
+        let listen = Listen { port: 0, ipv6: false, loopback: true };
+        let reserved = reserve(listen).unwrap().remove(0);
+        let address = reserved.address().unwrap();
+        let refused = tokio::net::TcpStream::connect(address).await.unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+        let _listener = reserved.open().unwrap();
+        tokio::net::TcpStream::connect(address).await.unwrap();
+        let error = bind(Listen { port: address.port(), ..listen }).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
     }
 
     #[tokio::test]

@@ -6,8 +6,9 @@ mod migrations;
 mod routes;
 mod serve;
 mod status;
+mod tunnel;
 
-pub use listen::bind;
+pub use listen::{Reserved, bind, reserve};
 pub use routes::App;
 pub use serve::accept;
 pub use status::About;

@@ -15,9 +15,10 @@ use bytes::BytesMut;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use super::{handshake, migrations, status};
+use super::{handshake, migrations, status, tunnel::Tunnel};
 use crate::{
     connection::{self, Hub},
+    proxy::ProxyService,
     readiness::{Phase, Readiness},
 };
 
@@ -27,6 +28,8 @@ pub struct App {
     pub readiness: Readiness,
     /// What connections share; replaced when the stream has to begin anew.
     pub hub: ArcSwapOption<Hub>,
+    /// The migrations proxy, if there is one.
+    pub proxy: Option<ProxyService>,
     /// What the JSON status says of the configuration.
     pub about: status::About,
 }
@@ -39,6 +42,7 @@ impl App {
             .route("/api/status.json", get(json_status))
             .route("/api/migrations", get(list_migrations))
             .route("/ws", any(upgrade))
+            .route("/proxy", any(tunnel_to_proxy))
             .fallback(|| async { (StatusCode::NOT_FOUND, "Not found") })
             .method_not_allowed_fallback(|| async { (StatusCode::NOT_FOUND, "Not found") })
             .with_state(self)
@@ -102,28 +106,53 @@ async fn upgrade(
     drop(body);
     let served = hub.clone();
     hub.tasks.spawn(async move {
-        let Ok(upgraded) = upgrade.await else { return };
-        // Every connection is a plain TCP socket wrapped once: see `serve`.
-        let Ok(parts) = upgraded.downcast::<TokioIo<TcpStream>>() else { return };
-        connection::serve(
-            served,
-            parts.io.into_inner(),
-            BytesMut::from(parts.read_buf),
-            peer.ip().to_canonical(),
-            place,
-        )
-        .await;
+        let Some((socket, early)) = upgraded_socket(upgrade).await else { return };
+        connection::serve(served, socket, early, peer.ip().to_canonical(), place).await;
     });
-    switching_protocols(&accepted)
+    switching_protocols(&accepted.accept, Some(&accepted.protocol))
 }
 
-fn switching_protocols(accepted: &handshake::Accepted) -> Response {
-    let response = Response::builder()
+/// The connection of an upgraded request, and what has been received on it.
+async fn upgraded_socket(upgrade: hyper::upgrade::OnUpgrade) -> Option<(TcpStream, BytesMut)> {
+    let upgraded = upgrade.await.ok()?;
+    // Every connection is a plain TCP socket wrapped once: see `serve`.
+    let parts = upgraded.downcast::<TokioIo<TcpStream>>().ok()?;
+    Some((parts.io.into_inner(), BytesMut::from(parts.read_buf)))
+}
+
+/// The migrations proxy through a WebSocket (spec 04 §9.8).
+async fn tunnel_to_proxy(State(app): State<Arc<App>>, request: Request) -> Response {
+    let Some(proxy) = app.proxy.as_ref().filter(|proxy| proxy.has_tunnel()) else {
+        let text = "Migrations proxy is not configured to accept WebSocket connections";
+        return (StatusCode::NOT_FOUND, text).into_response();
+    };
+    let (mut parts, _body) = request.into_parts();
+    let upgrade = parts.extensions.remove::<hyper::upgrade::OnUpgrade>();
+    let (Ok(accept), Some(upgrade)) = (handshake::accept(&parts), upgrade) else {
+        return (StatusCode::BAD_REQUEST, handshake::Refused::BadRequest.to_string()).into_response();
+    };
+    let Ok(inner) = proxy.connect().await else {
+        let text = "Migrations proxy is not accepting connections";
+        return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
+    };
+    proxy.tasks().spawn(async move {
+        let Some((socket, early)) = upgraded_socket(upgrade).await else { return };
+        if let Err(error) = Tunnel::new(socket, early, inner).run().await {
+            tracing::debug!(%error, "a tunnel to the migrations proxy broke");
+        }
+    });
+    switching_protocols(&accept, None)
+}
+
+fn switching_protocols(accept: &str, protocol: Option<&str>) -> Response {
+    let mut response = Response::builder()
         .status(StatusCode::SWITCHING_PROTOCOLS)
         .header(header::CONNECTION, "Upgrade")
         .header(header::UPGRADE, "websocket")
-        .header(header::SEC_WEBSOCKET_ACCEPT, &accepted.accept)
-        .header(header::SEC_WEBSOCKET_PROTOCOL, &accepted.protocol)
-        .body(Body::empty());
+        .header(header::SEC_WEBSOCKET_ACCEPT, accept);
+    if let Some(protocol) = protocol {
+        response = response.header(header::SEC_WEBSOCKET_PROTOCOL, protocol);
+    }
+    let response = response.body(Body::empty());
     response.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
 }

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use axum::{Router, body::Body};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{Uri, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -39,6 +39,9 @@ pub async fn accept(listener: TcpListener, router: Router, tasks: TaskTracker, s
 
 async fn speak(socket: TcpStream, peer: SocketAddr, router: Router, stop: CancellationToken) {
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        if let Some(uri) = collapse_slashes(request.uri()) {
+            *request.uri_mut() = uri;
+        }
         request.extensions_mut().insert(peer);
         router.clone().call(request.map(Body::new))
     });
@@ -56,5 +59,40 @@ async fn speak(socket: TcpStream, peer: SocketAddr, router: Router, stop: Cancel
     };
     if let Err(error) = outcome {
         tracing::debug!(%error, "an HTTP connection broke");
+    }
+}
+
+/// The same address with each run of slashes in its path made one: clients put addresses together that end and begin with one
+/// (spec 04 §9.8). `None` if there is nothing to change.
+fn collapse_slashes(uri: &Uri) -> Option<Uri> {
+    if !uri.path().contains("//") {
+        return None;
+    }
+    let mut path = String::with_capacity(uri.path().len());
+    for character in uri.path().chars() {
+        if character != '/' || !path.ends_with('/') {
+            path.push(character);
+        }
+    }
+    if let Some(query) = uri.query() {
+        path.push('?');
+        path.push_str(query);
+    }
+    path.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_of_slashes_are_one() {
+        let collapse = |uri: &str| collapse_slashes(&uri.parse().unwrap()).map(|uri| uri.to_string());
+        assert_eq!(collapse("/api/status"), None);
+        assert_eq!(collapse("/api/status?x=//"), None);
+        assert_eq!(collapse("//proxy").as_deref(), Some("/proxy"));
+        assert_eq!(collapse("///api////migrations?a=//b").as_deref(), Some("/api/migrations?a=//b"));
+        assert_eq!(collapse("http://host//ws//").as_deref(), Some("/ws/"));
+        assert_eq!(collapse("//").as_deref(), Some("/"));
     }
 }

@@ -4,6 +4,7 @@ mod connection;
 mod http;
 mod migrating;
 mod outage;
+mod proxy;
 mod routing;
 mod stop;
 mod streaming;

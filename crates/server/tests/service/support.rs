@@ -18,7 +18,7 @@ pub struct Running {
     pub port: u16,
 }
 
-/// A configuration for a database: insecure, on a port that the system chooses, and with these variables.
+/// A configuration for a database: insecure, on ports that the system chooses, and with these variables.
 pub fn config(url: &str, variables: &[(&str, &str)]) -> Config {
     let mut table: HashMap<String, OsString> = HashMap::new();
     for (name, value) in [("DATABASE_URL", url), ("AUTH_MODE", "insecure"), ("DATABASE_REQUIRE_SSL", "false")]
@@ -30,6 +30,9 @@ pub fn config(url: &str, variables: &[(&str, &str)]) -> Config {
     }
     let mut config = Config::from_lookup(&|name| table.get(name).cloned()).expect("a good configuration");
     config.listen.port = 0;
+    if let Some(proxy) = &mut config.proxy {
+        proxy.port = 0;
+    }
     config
 }
 

@@ -8,7 +8,7 @@ use tracing::level_filters::LevelFilter;
 use tracing_subscriber::{filter::Targets, fmt, fmt::time::UtcTime, prelude::*};
 
 /// The crates whose lines may go below `info`. Others' debug lines may show values: the Postgres driver prints parameters.
-const OWN: [&str; 6] = ["tieline", "server", "session", "postgres", "journal", "auth"];
+const OWN: [&str; 7] = ["tieline", "server", "session", "postgres", "proxy", "journal", "auth"];
 
 /// Sets logging up. Does nothing if that has been done before.
 pub fn logging(log: Log) {
