@@ -15,12 +15,13 @@ use crate::{
     url::{ChannelBinding, DatabaseUrl, Secret, TargetSession},
 };
 
-/// The settings of every session, whatever the database or the role say (spec 03 §1). The first four fix the text of
+/// The settings of every session, whatever the database or the role say (spec 03 §1). The first five fix the text of
 /// values; `standard_conforming_strings` fixes how quoted literals are read; the timeouts are ours to set.
-pub const SESSION_SETTINGS: [(&str, &str); 8] = [
+pub const SESSION_SETTINGS: [(&str, &str); 9] = [
     ("bytea_output", "hex"),
     ("DateStyle", "ISO, DMY"),
     ("TimeZone", "UTC"),
+    ("IntervalStyle", "postgres"),
     ("extra_float_digits", "1"),
     ("standard_conforming_strings", "on"),
     ("statement_timeout", "0"),

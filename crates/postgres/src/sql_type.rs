@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use schema::{Column, ColumnType};
 
-/// The type to cast to, without modifiers: an explicit cast to `varchar(3)` would cut silently.
+/// The type to cast to, without modifiers: an explicit cast to `varchar(3)` would cut silently, while assignment to the
+/// column refuses. For a domain it is what it is a domain over; assignment checks the domain's constraints.
 pub(crate) fn cast(column: &Column) -> Cow<'_, str> {
     Cow::Borrowed(match &column.ty {
         ColumnType::Bool => "bool",
@@ -13,15 +14,23 @@ pub(crate) fn cast(column: &Column) -> Cow<'_, str> {
         ColumnType::Int8 => "int8",
         ColumnType::Float4 => "float4",
         ColumnType::Float8 => "float8",
-        ColumnType::Text => "text",
+        ColumnType::Numeric => "numeric",
+        // The extension may be in any schema, and text becomes citext by assignment.
+        ColumnType::Text | ColumnType::Citext => "text",
         ColumnType::Varchar => "varchar",
+        ColumnType::Bpchar => "bpchar",
         ColumnType::Uuid => "uuid",
         ColumnType::Date => "date",
         ColumnType::Time => "time",
+        ColumnType::Timetz => "timetz",
         ColumnType::Timestamp => "timestamp",
         ColumnType::Timestamptz => "timestamptz",
+        ColumnType::Interval => "interval",
+        ColumnType::Json => "json",
         ColumnType::Jsonb => "jsonb",
         ColumnType::Bytea => "bytea",
+        ColumnType::Inet => "inet",
+        ColumnType::Cidr => "cidr",
         ColumnType::Enum(_) => return full_cast(column),
     })
 }
@@ -34,6 +43,19 @@ pub(crate) fn full_cast(column: &Column) -> Cow<'_, str> {
         ColumnType::Enum(_) if !outside_quotes.clone().any(|part| part.contains('.')) => {
             Cow::Owned(format!("public.{}", column.sql_type))
         }
+        ColumnType::Citext => Cow::Borrowed("text"),
         _ => Cow::Borrowed(&column.sql_type),
+    }
+}
+
+/// A value of a column as its type's output function prints it, which is what replication sends. The cast to text says the
+/// same for all types but these.
+pub(crate) fn printed(value: &str, column: &Column) -> String {
+    match column.ty {
+        ColumnType::Bool => format!("textin(boolout({value}))"),
+        ColumnType::Bpchar => format!("textin(bpcharout({value}))"),
+        ColumnType::Inet => format!("textin(inet_out({value}))"),
+        ColumnType::Cidr => format!("textin(cidr_out({value}))"),
+        _ => format!("{value}::text"),
     }
 }

@@ -292,6 +292,8 @@ impl RawTable {
 impl RawColumn {
     fn resolve(self, table: &str, enums: &[EnumSnapshot]) -> Result<Column, SnapshotError> {
         let ty = match self.typtype.as_str() {
+            // What electrification lets through of that name is the extension's, in whatever schema it is.
+            "b" if self.ty == "citext" => Some(ColumnType::Citext),
             "b" if self.type_schema == "pg_catalog" => ColumnType::from_typname(&self.ty),
             "e" => {
                 let name = EnumType::schema_and_name(&self.type_schema, &self.ty);
@@ -306,13 +308,7 @@ impl RawColumn {
             }
             _ => None,
         };
-        let modifiers = match ty {
-            _ if self.typmod < 0 => Some(Vec::new()),
-            Some(ColumnType::Time | ColumnType::Timestamp | ColumnType::Timestamptz) => {
-                Some(vec![self.typmod])
-            }
-            _ => None,
-        };
+        let modifiers = ty.as_ref().and_then(|ty: &ColumnType| ty.modifiers(self.typmod));
         let (Some(ty), Some(modifiers)) = (ty, modifiers) else {
             return Err(SnapshotError::UnsupportedType {
                 table: table.to_owned(),

@@ -17,7 +17,37 @@ pub struct Filter {
     /// Never one that is constantly true.
     clause: Option<Arc<Clause>>,
     /// The column `electric_user_id` and who may see its rows.
-    owner: Option<(usize, UserId)>,
+    owner: Option<Owner>,
+}
+
+/// Whose rows pass: the user's, and nobody's.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Owner {
+    column: usize,
+    /// How the column's values name the user.
+    user: UserId,
+    /// The text of an empty value.
+    nobody: Box<str>,
+}
+
+impl Owner {
+    fn of(column: usize, table: &Table, user: &UserId) -> Owner {
+        let padded = table.columns.get(column).filter(|column| column.ty == ColumnType::Bpchar);
+        match padded.and_then(|column| column.modifiers.first()).and_then(|n| usize::try_from(*n).ok()) {
+            // Every value of char(n) ends with as many spaces as it takes. A user whose name ends with one can't be told from
+            // another there.
+            Some(length) if !user.as_str().ends_with(' ') => {
+                let user = UserId::new(&format!("{:length$}", user.as_str()));
+                Owner { column, user, nobody: " ".repeat(length).into() }
+            }
+            Some(length) => Owner { column, user: UserId::new(""), nobody: " ".repeat(length).into() },
+            None => Owner { column, user: user.clone(), nobody: "".into() },
+        }
+    }
+
+    fn owns(&self, value: Option<&[u8]>) -> bool {
+        value.is_none_or(|value| value == self.nobody.as_bytes() || value == self.user.as_str().as_bytes())
+    }
 }
 
 impl Filter {
@@ -27,7 +57,7 @@ impl Filter {
         let is_true = |clause: &Clause| *clause.expr() == Expr::Const(Some(Value::Bool(true)), Type::Bool);
         Filter {
             clause: clause.filter(|clause| !is_true(clause)),
-            owner: table.owner_column().map(|column| (column, user.clone())),
+            owner: table.owner_column().map(|column| Owner::of(column, table, user)),
         }
     }
 
@@ -40,10 +70,7 @@ impl Filter {
     /// Whether a row of the table passes.
     #[must_use]
     pub fn matches<V: Values + ?Sized>(&self, row: &V) -> bool {
-        let owned = self.owner.as_ref().is_none_or(|(column, user)| match row.value(*column) {
-            None | Some(b"") => true,
-            Some(owner) => owner == user.as_str().as_bytes(),
-        });
+        let owned = self.owner.as_ref().is_none_or(|owner| owner.owns(row.value(owner.column)));
         owned && self.clause.as_ref().is_none_or(|clause| clause.matches(row))
     }
 
@@ -51,9 +78,10 @@ impl Filter {
     #[must_use]
     pub fn sql(&self, table: &Table, alias: &str) -> Option<String> {
         let clause = self.clause.as_ref().and_then(|clause| clause.sql(table, alias));
-        let owner = self.owner.as_ref().and_then(|(column, user)| {
-            table.columns.get(*column).map(|column| owner_sql(column, user, alias))
-        });
+        let owner = self
+            .owner
+            .as_ref()
+            .and_then(|owner| table.columns.get(owner.column).map(|column| owner_sql(column, owner, alias)));
         match (clause, owner) {
             (Some(clause), Some(owner)) => Some(format!("({owner}) AND ({clause})")),
             (one, other) => one.or(other),
@@ -64,7 +92,7 @@ impl Filter {
     #[must_use]
     pub fn columns(&self) -> Vec<usize> {
         let mut columns = self.clause.as_ref().map_or_else(Vec::new, |clause| clause.columns());
-        columns.extend(self.owner.as_ref().map(|(column, _)| *column));
+        columns.extend(self.owner.as_ref().map(|owner| owner.column));
         columns.sort_unstable();
         columns.dedup();
         columns
@@ -74,16 +102,16 @@ impl Filter {
     /// the owner rather than by anything else.
     #[must_use]
     pub fn route(&self) -> Route {
-        let owner = self.owner.as_ref().map(|(column, user)| (*column, user.as_str()));
+        let owner = self.owner.as_ref().map(|owner| (owner.column, [owner.user.as_str(), &owner.nobody]));
         routing::route(self.clause.as_ref().map(|clause| clause.expr()), owner)
     }
 }
 
 /// True of the rows whose owner is the user, NULL or empty, and never raises. An index on the column can serve wherever its
 /// type allows it.
-fn owner_sql(column: &Column, user: &UserId, alias: &str) -> String {
+fn owner_sql(column: &Column, owner: &Owner, alias: &str) -> String {
     let name = format!("{alias}.{}", quote_postgres(&column.name));
-    let user = user.as_str();
+    let user = owner.user.as_str();
     let equal = match &column.ty {
         ColumnType::Text | ColumnType::Varchar => Some(one_of(&name, user)),
         // Of these, no value is empty, and each has one text.
@@ -97,6 +125,10 @@ fn owner_sql(column: &Column, user: &UserId, alias: &str) -> String {
             "f" => Some(format!("NOT {name}")),
             _ => None,
         },
+        // This equality forgives spaces at the end, so that none are needed here.
+        ColumnType::Bpchar => Some(one_of(&name, user.trim_end_matches(' '))),
+        // Cast to text, these would have a length that printing leaves out.
+        ColumnType::Inet | ColumnType::Cidr => Some(one_of(&format!("textin(inet_out({name}))"), user)),
         _ => Some(one_of(&format!("{name}::text"), user)),
     };
     match equal {

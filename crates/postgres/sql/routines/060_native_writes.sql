@@ -57,35 +57,28 @@ CREATE OR REPLACE FUNCTION electric.native_write_body(relation oid, event text, 
             INTO keys, n_keys, o_keys, either_keys, joined, found_n, found_o
             FROM (SELECT electric.quoted(k) AS q FROM unnest(key) k) named;
 
-        -- Text as replication prints it: a cast does that for every type but bool.
+        -- Text as replication prints it.
         SELECT string_agg(electric.quoted(a.attname), ', ' ORDER BY a.attnum),
                 format('jsonb_object(ARRAY[%s], ARRAY[%s]::text[])',
                     string_agg(quote_literal(a.attname), ', ' ORDER BY a.attnum),
-                    string_agg(format(CASE WHEN a.atttypid = 'bool'::regtype THEN 'textin(boolout(o.%s))' ELSE 'o.%s::text' END,
-                        electric.quoted(a.attname)), ', ' ORDER BY a.attnum))
+                    string_agg(electric.printed(a.atttypid, 'o.' || electric.quoted(a.attname)), ', ' ORDER BY a.attnum))
             INTO all_columns, image
             FROM pg_attribute a
             WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped;
 
-        -- What counts as a change is what prints differently: equality of jsonb and floats, and of text under some
-        -- collations, is coarser than that.
+        -- What counts as a change is what prints differently.
         SELECT coalesce(string_agg(', ' || tag, '' ORDER BY num), ''),
                 coalesce(string_agg(', NULL::electric.tag', '' ORDER BY num), ''),
                 coalesce(string_agg(format(
-                    ', bool_or(n.%1$s IS NOT NULL AND (o.%1$s IS NULL OR %2$s)) AS c%3$s', first_key,
-                    format(CASE
-                        WHEN collated THEN 'o.%1$s COLLATE "C" IS DISTINCT FROM n.%1$s COLLATE "C"'
-                        WHEN coarse THEN 'record_image_ne(ROW(o.%1$s), ROW(n.%1$s))'
-                        ELSE 'o.%1$s IS DISTINCT FROM n.%1$s'
-                    END, col), num), '' ORDER BY num), ''),
+                    ', bool_or(n.%1$s IS NOT NULL AND (o.%1$s IS NULL OR %2$s)) AS c%3$s', first_key, differs, num), '' ORDER BY num), ''),
                 coalesce(string_agg(format(', CASE WHEN r.c%s THEN this.native END', num), '' ORDER BY num), ''),
                 coalesce(string_agg(format(
                     ', CASE WHEN excluded.%1$s IS NULL THEN s.%1$s ELSE w.tag END', tag), '' ORDER BY num), ''),
                 coalesce(string_agg(format(', (s.%s)."timestamp"', tag), '' ORDER BY num), '')
             INTO tags, no_tags, changed, marked, set_changed, newest
             FROM (
-                SELECT electric.quoted(t.value) AS tag, electric.quoted(t.key) AS col, a.attnum AS num,
-                    a.attcollation <> 0 AS collated, a.atttypid IN ('float4'::regtype, 'float8'::regtype, 'jsonb'::regtype) AS coarse
+                SELECT electric.quoted(t.value) AS tag, a.attnum AS num,
+                    electric.prints_differently(a.atttypid, 'o.' || electric.quoted(t.key), 'n.' || electric.quoted(t.key)) AS differs
                 FROM jsonb_each_text(registered.tag_columns) t
                 JOIN pg_attribute a ON a.attrelid = relation AND a.attname = t.key
             ) tagged;
@@ -193,7 +186,7 @@ CREATE OR REPLACE PROCEDURE electric.install_native_triggers(relation oid)
                 ' SET search_path = pg_catalog, pg_temp SET enable_nestloop = off SET jit = off SET row_security = off %s AS %L',
                 function_name,
                 CASE WHEN event <> 'insert' THEN
-                    'SET bytea_output = hex SET datestyle = ''ISO, DMY'' SET timezone = ''UTC'' SET extra_float_digits = 1'
+                    'SET bytea_output = hex SET datestyle = ''ISO, DMY'' SET timezone = ''UTC'' SET intervalstyle = ''postgres'' SET extra_float_digits = 1'
                 ELSE '' END,
                 electric.native_write_body(relation, event, by_row)
             );

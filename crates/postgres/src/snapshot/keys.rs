@@ -84,6 +84,15 @@ fn text<'a>(value: &'a [u8], ty: &ColumnType) -> Option<&'a str> {
         | ColumnType::Jsonb
         | ColumnType::Bytea
         | ColumnType::Enum(_) => true,
+        // No foreign key is made of these (docs/types.md).
+        ColumnType::Numeric
+        | ColumnType::Bpchar
+        | ColumnType::Citext
+        | ColumnType::Timetz
+        | ColumnType::Interval
+        | ColumnType::Json
+        | ColumnType::Inet
+        | ColumnType::Cidr => false,
     };
     can_be.then_some(text)
 }

@@ -3,20 +3,21 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use schema::{ColumnType, Table};
+use schema::{Column, ColumnType, Table};
 
 /// A row's key, in the order of the constraint, as the text that Postgres prints for it.
 pub type Key = Vec<Bytes>;
 
-/// Whether equal values of the type can have texts that only Postgres can tell to be equal.
-fn needs_postgres(ty: &ColumnType) -> bool {
-    match ty {
+/// Whether equal values of the column can have texts that only Postgres can tell to be equal.
+fn needs_postgres(column: &Column) -> bool {
+    match &column.ty {
+        // It cuts spaces that are too many.
+        ColumnType::Varchar => !column.modifiers.is_empty(),
         ColumnType::Bool
         | ColumnType::Int2
         | ColumnType::Int4
         | ColumnType::Int8
         | ColumnType::Text
-        | ColumnType::Varchar
         | ColumnType::Uuid
         | ColumnType::Bytea
         | ColumnType::Enum(_) => false,
@@ -27,12 +28,21 @@ fn needs_postgres(ty: &ColumnType) -> bool {
         | ColumnType::Timestamp
         | ColumnType::Timestamptz
         | ColumnType::Jsonb => true,
+        // No keys are made of these (docs/types.md).
+        ColumnType::Numeric
+        | ColumnType::Bpchar
+        | ColumnType::Citext
+        | ColumnType::Timetz
+        | ColumnType::Interval
+        | ColumnType::Json
+        | ColumnType::Inet
+        | ColumnType::Cidr => true,
     }
 }
 
 /// Whether Postgres has to be asked for the canonical text of the table's keys.
 pub fn ask_postgres(table: &Table) -> bool {
-    table.primary_key.iter().filter_map(|column| table.columns.get(*column)).any(|c| needs_postgres(&c.ty))
+    table.primary_key.iter().filter_map(|column| table.columns.get(*column)).any(needs_postgres)
 }
 
 /// The one text for all spellings of a key value: `+5` and `05` are `5`. What is not understood is left as it is, for

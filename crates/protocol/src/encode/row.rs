@@ -10,6 +10,8 @@ enum Wire {
     Same,
     /// A trailing `+00` becomes `Z`; whatever ends otherwise (`infinity`, `… BC`) stays.
     Timestamptz,
+    /// The client takes the first `+00` out, wherever it stands: an offset of less than an hour is written `+0:30`.
+    Timetz,
     /// `\x` and hex digits become bytes.
     Bytea,
 }
@@ -18,6 +20,7 @@ impl Wire {
     fn of(column: &Column) -> Wire {
         match column.ty {
             ColumnType::Timestamptz => Wire::Timestamptz,
+            ColumnType::Timetz => Wire::Timetz,
             ColumnType::Bytea => Wire::Bytea,
             _ => Wire::Same,
         }
@@ -85,6 +88,16 @@ fn put_value(out: &mut Vec<u8>, table: &Table, column: &Column, value: &[u8]) ->
                 put::prefix(out, 2, utc.len() + 1);
                 out.extend_from_slice(utc);
                 out.push(b'Z');
+            }
+        },
+        Wire::Timetz => match value.windows(4).position(|bytes| bytes == b"+00:") {
+            None => put::bytes(out, 2, value),
+            Some(at) => {
+                let (local, offset) = value.split_at(at);
+                put::prefix(out, 2, value.len() - 1);
+                out.extend_from_slice(local);
+                out.extend_from_slice(b"+0");
+                out.extend_from_slice(offset.get(3..).unwrap_or_default());
             }
         },
         Wire::Bytea => put_hex(out, value)

@@ -1,8 +1,10 @@
 //! Values from clients: what is accepted for each type, and how it becomes Postgres text (spec 03 §3, §6.2).
 
+mod character;
 mod float;
 mod integer;
 mod json;
+mod numeric;
 mod temporal;
 
 use bytes::Bytes;
@@ -23,7 +25,15 @@ pub(crate) fn check(column: &Column, value: &[u8]) -> Result<(), Refusal> {
     let name = column.ty.type_name();
     let text = text(name, value)?;
     match &column.ty {
-        ColumnType::Bytea | ColumnType::Text | ColumnType::Varchar => Ok(()),
+        // Postgres itself judges intervals and addresses, of which it takes more spellings than are worth knowing here: what it
+        // refuses is told to the author alone.
+        ColumnType::Bytea
+        | ColumnType::Text
+        | ColumnType::Citext
+        | ColumnType::Interval
+        | ColumnType::Inet
+        | ColumnType::Cidr => Ok(()),
+        ColumnType::Varchar | ColumnType::Bpchar => character::check(name, text, &column.modifiers),
         ColumnType::Bool if matches!(text, "t" | "f" | "1" | "0") => Ok(()),
         ColumnType::Bool => Err(unexpected(name, text)),
         ColumnType::Int2 => integer::check(name, text, i16::MIN.into(), i16::MAX.into()),
@@ -31,14 +41,16 @@ pub(crate) fn check(column: &Column, value: &[u8]) -> Result<(), Refusal> {
         ColumnType::Int8 => integer::check(name, text, i64::MIN, i64::MAX),
         ColumnType::Float4 => float::check_float4(text),
         ColumnType::Float8 => float::check_float8(text),
+        ColumnType::Numeric => numeric::check(text, &column.modifiers),
         ColumnType::Uuid if is_uuid(text.as_bytes()) => Ok(()),
         ColumnType::Uuid => Err(unexpected(name, text)),
         ColumnType::Date => temporal::check_date(text),
         ColumnType::Time => temporal::check_time(text),
+        ColumnType::Timetz => temporal::check_timetz(text),
         ColumnType::Timestamp => temporal::check_timestamp(text),
         ColumnType::Timestamptz => temporal::check_timestamptz(text),
-        ColumnType::Jsonb => json::check(text)
-            .map_err(|detail| Refusal(format!("Invalid JSON found in jsonb column: {detail}"))),
+        ColumnType::Json => invalid_json(name, json::check(text, json::Kind::Text)),
+        ColumnType::Jsonb => invalid_json(name, json::check(text, json::Kind::Binary)),
         ColumnType::Enum(ty) if ty.labels.iter().any(|label| label == text) => Ok(()),
         ColumnType::Enum(_) => {
             Err(Refusal(format!("Unexpected value {} for enum type {name}", inspect(text))))
@@ -64,6 +76,7 @@ pub(crate) fn to_postgres(ty: &ColumnType, value: Bytes) -> Bytes {
         (ColumnType::Uuid, text) if text.iter().any(u8::is_ascii_uppercase) => {
             text.to_ascii_lowercase().into()
         }
+        (ColumnType::Timetz, text) => temporal::timetz_to_postgres(text).map_or(value, Bytes::from),
         (ColumnType::Timestamptz, [local @ .., b'Z']) => [local, b"+00"].concat().into(),
         (ColumnType::Bytea, bytes) => hex(bytes).into(),
         _ => value,
@@ -96,6 +109,10 @@ fn is_uuid(text: &[u8]) -> bool {
             8 | 13 | 18 | 23 => *byte == b'-',
             _ => byte.is_ascii_hexdigit(),
         })
+}
+
+fn invalid_json(type_name: &str, checked: Result<(), String>) -> Result<(), Refusal> {
+    checked.map_err(|detail| Refusal(format!("Invalid JSON found in {type_name} column: {detail}")))
 }
 
 fn unexpected(type_name: &str, value: &str) -> Refusal {

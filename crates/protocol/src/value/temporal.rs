@@ -1,4 +1,4 @@
-//! `date`, `time`, `timestamp`, `timestamptz` (spec 03 §3.6, §3.7).
+//! `date`, `time`, `timetz`, `timestamp`, `timestamptz` (spec 03 §3.6, §3.7).
 //!
 //! Two grammars meet here: the strict ISO forms that clients make, and whatever Postgres itself prints, which clients
 //! send back with every update of the row: infinities, years before 1 (`… BC`) and after 9999, `24:00:00`.
@@ -38,6 +38,35 @@ pub(super) fn check_time(text: &str) -> Result<(), Refusal> {
     } else {
         Err(Refusal(format!("Unexpected value for :time column: {}", inspect(text))))
     }
+}
+
+/// What [`timetz_to_postgres`] makes of it has an offset.
+pub(super) fn check_timetz(text: &str) -> Result<(), Refusal> {
+    let accepted = Timetz::read(text).is_some_and(|timetz| {
+        (timetz.time.exists() || timetz.local == "24:00:00")
+            && timetz.time.fraction.is_none_or(|digits| digits <= 6)
+            && timetz.offset.is_none_or(|offset| ClockOffset::read(offset).is_some_and(ClockOffset::exists))
+    });
+    if accepted {
+        Ok(())
+    } else {
+        Err(Refusal(format!("Unexpected value for :timetz column: {}", inspect(text))))
+    }
+}
+
+/// What Postgres is given for a `timetz`, or `None` if it is the text itself. The client puts `+00` behind every value, after
+/// taking the first `+00` out of what it received; so what has an offset of its own has two of them here. A client that does not
+/// know the column's type puts nothing behind it.
+pub(super) fn timetz_to_postgres(text: &[u8]) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(text).ok()?;
+    let Timetz { local, offset, .. } = Timetz::read(text)?;
+    let offset = offset.unwrap_or("+00");
+    // What could be taken for `+00` was written in another way for the client.
+    let printed = match offset.strip_prefix("+0:") {
+        Some(minutes) => format!("{local}+00:{minutes}"),
+        None => format!("{local}{offset}"),
+    };
+    (printed != text).then(|| printed.into_bytes())
 }
 
 pub(super) fn check_timestamp(text: &str) -> Result<(), Refusal> {
@@ -150,6 +179,53 @@ impl Time {
 
     fn exists(self) -> bool {
         self.hour <= 23 && self.minute <= 59 && self.second <= 59
+    }
+}
+
+/// A time of day as clients send it for a `timetz`, with the offset that it has apart from the client's own addition.
+#[derive(Clone, Copy)]
+struct Timetz<'a> {
+    time: Time,
+    local: &'a str,
+    /// Not judged yet.
+    offset: Option<&'a str>,
+}
+
+impl Timetz<'_> {
+    fn read(text: &str) -> Option<Timetz<'_>> {
+        let (time, rest) = Time::read(text)?;
+        let local = text.strip_suffix(rest)?;
+        let own = rest.strip_suffix("+00").filter(|own| !own.is_empty());
+        Some(Timetz { time, local, offset: own.or(Some(rest).filter(|rest| !rest.is_empty())) })
+    }
+}
+
+/// An offset of a `timetz`: `Z`, or a sign with hours of one or two digits, then perhaps minutes and seconds.
+#[derive(Clone, Copy)]
+struct ClockOffset {
+    hours: u32,
+    minutes: u32,
+    seconds: u32,
+}
+
+impl ClockOffset {
+    fn read(text: &str) -> Option<ClockOffset> {
+        if text == "Z" {
+            return Some(ClockOffset { hours: 0, minutes: 0, seconds: 0 });
+        }
+        let mut parts = text.strip_prefix(['+', '-'])?.split(':');
+        let hours = parts.next().filter(|hours| (1..=2).contains(&hours.len())).and_then(number)?;
+        let mut next = || match parts.next() {
+            None => Some(0),
+            Some(part) => two_digits(part).filter(|(_, rest)| rest.is_empty()).map(|(number, _)| number),
+        };
+        let (minutes, seconds) = (next()?, next()?);
+        parts.next().is_none().then_some(ClockOffset { hours, minutes, seconds })
+    }
+
+    /// Whether Postgres knows such an offset: less than sixteen hours.
+    fn exists(self) -> bool {
+        self.hours <= 15 && self.minutes <= 59 && self.seconds <= 59
     }
 }
 

@@ -45,7 +45,7 @@ pub(super) fn literal(column: &Column) -> Option<Literal> {
         Kind::Bool => Some(value).filter(|value| matches!(value, Literal::Bool(_))),
         Kind::Int => number().filter(|text| is_in_range(text, &column.ty)).map(Literal::Number),
         // Exact numbers are texts in SQLite.
-        Kind::Real if column.ty.sqlite_name() == "TEXT" => number().map(Literal::Text),
+        Kind::Decimal => number().map(Literal::Text),
         Kind::Real => number()
             .filter(|text| text.parse().is_ok_and(|number: f64| number.is_finite()))
             .map(Literal::Number),

@@ -254,7 +254,7 @@ impl<'a> Translator<'a> {
             ("round", 1) if first.is_number() => ("round", Kind::Real, false),
             _ => return None,
         };
-        self.exact &= exact;
+        self.exact &= exact && terms.iter().all(|t| !matches!(t.kind, Kind::Decimal | Kind::Other));
         let arguments: Vec<String> = terms.into_iter().map(|t| t.sql).collect();
         Some(Term::new(format!("{name}({})", arguments.join(", ")), kind))
     }

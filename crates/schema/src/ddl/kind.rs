@@ -8,6 +8,8 @@ pub(super) enum Kind {
     Bool,
     Int,
     Real,
+    /// An exact number, which SQLite has as text.
+    Decimal,
     Text,
     Uuid,
     Enum,
@@ -18,7 +20,7 @@ pub(super) enum Kind {
     Blob,
     /// A constant that takes the type of what it meets.
     Literal,
-    /// Unknown.
+    /// Unknown, or of a type whose texts alone don't say what is equal.
     Other,
 }
 
@@ -26,6 +28,12 @@ impl Kind {
     pub(super) fn of_column(ty: &ColumnType) -> Kind {
         match ty {
             ColumnType::Enum(_) => Kind::Enum,
+            ColumnType::Numeric => Kind::Decimal,
+            ColumnType::Bpchar
+            | ColumnType::Citext
+            | ColumnType::Interval
+            | ColumnType::Inet
+            | ColumnType::Cidr => Kind::Other,
             ty => Kind::of_type_name(ty.type_name()),
         }
     }
@@ -67,6 +75,7 @@ impl Kind {
             Kind::Json => "TEXT_JSON",
             Kind::Blob => "BLOB",
             Kind::Text
+            | Kind::Decimal
             | Kind::Uuid
             | Kind::Enum
             | Kind::Date
@@ -97,7 +106,7 @@ impl Kind {
             Kind::Bool | Kind::Int | Kind::Real | Kind::Uuid => true,
             // The order of texts is a matter of collation, that of enumerations of their labels' order.
             Kind::Text | Kind::Enum | Kind::Date | Kind::Blob | Kind::Literal => !ordered,
-            Kind::Moment(_) | Kind::Json | Kind::Other => false,
+            Kind::Moment(_) | Kind::Json | Kind::Decimal | Kind::Other => false,
         }
     }
 

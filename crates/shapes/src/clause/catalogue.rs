@@ -162,7 +162,7 @@ impl Catalogue {
 
     fn add_comparisons(&mut self) {
         use Type::{
-            Bool, Date, Float4, Float8, Int2, Int4, Int8, Interval, Numeric, Text, Time, Timestamp,
+            Bool, Bpchar, Date, Float4, Float8, Int2, Int4, Int8, Interval, Numeric, Text, Time, Timestamp,
             Timestamptz, Uuid,
         };
         let same = [
@@ -173,6 +173,7 @@ impl Catalogue {
             Float4,
             Float8,
             Text,
+            Bpchar,
             Uuid,
             Date,
             Time,
@@ -197,7 +198,8 @@ impl Catalogue {
             let only_equal = matches!(a, Bool | Interval);
             for (name, comparison, body) in COMPARISONS.into_iter().take(if only_equal { 2 } else { 6 }) {
                 self.operator(name, &[&a, &b], &Bool, body);
-                let ordered = a == Text && !matches!(comparison, Comparison::Equal | Comparison::Unequal);
+                let ordered = matches!(a, Text | Bpchar)
+                    && !matches!(comparison, Comparison::Equal | Comparison::Unequal);
                 self.last_sql(if ordered { Form::Ordered } else { Form::Operator });
                 if let Some(entry) = self.entries.last_mut() {
                     entry.comparison = Some(comparison);
@@ -396,6 +398,12 @@ fn conversion_name(ty: &Type) -> &'static str {
         Type::Timestamptz => "timestamptz",
         Type::Interval => "interval",
         Type::Uuid => "uuid",
-        Type::Text | Type::Varchar | Type::Bytea | Type::Jsonb | Type::Enum(_) => "text",
+        Type::Text
+        | Type::Varchar
+        | Type::Bpchar
+        | Type::Bytea
+        | Type::Jsonb
+        | Type::Enum(_)
+        | Type::Other(_) => "text",
     }
 }

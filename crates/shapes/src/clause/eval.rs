@@ -114,7 +114,10 @@ fn value<'a, V: Values + ?Sized>(expr: &'a Expr, row: &'a V) -> Evaluated<Operan
 /// A value that can't be read is as good as an error: no comparison with it is true, nor is its negation.
 #[inline]
 fn column_value<'a>(bytes: &'a [u8], ty: &Type) -> Result<Operand<'a>, Raised> {
-    View::read(bytes, ty).map(Operand::Borrowed).ok_or(Raised)
+    match ty {
+        Type::Numeric => Value::read(bytes, ty).map(Operand::Computed).ok_or(Raised),
+        _ => View::read(bytes, ty).map(Operand::Borrowed).ok_or(Raised),
+    }
 }
 
 /// All arguments are evaluated, as in Postgres, also after one that is NULL.

@@ -19,6 +19,7 @@ pub enum Type {
     Float8,
     Text,
     Varchar,
+    Bpchar,
     Date,
     Time,
     Timestamp,
@@ -28,6 +29,8 @@ pub enum Type {
     Bytea,
     Jsonb,
     Enum(Arc<EnumType>),
+    /// A column's that clauses know nothing of but whether it is NULL.
+    Other(&'static str),
 }
 
 /// A typed expression. Depth is bounded where it is made.
@@ -88,6 +91,7 @@ impl Type {
             Type::Float8 => "float8",
             Type::Text => "text",
             Type::Varchar => "varchar",
+            Type::Bpchar => "bpchar",
             Type::Date => "date",
             Type::Time => "time",
             Type::Timestamp => "timestamp",
@@ -97,6 +101,7 @@ impl Type {
             Type::Bytea => "bytea",
             Type::Jsonb => "jsonb",
             Type::Enum(ty) => &ty.name,
+            Type::Other(name) => name,
         }
     }
 }

@@ -125,11 +125,11 @@ fn category(ty: &Type) -> Category {
         Type::Int2 | Type::Int4 | Type::Int8 | Type::Numeric | Type::Float4 | Type::Float8 => {
             Category::Number
         }
-        Type::Text | Type::Varchar => Category::String,
+        Type::Text | Type::Varchar | Type::Bpchar => Category::String,
         Type::Date | Type::Time | Type::Timestamp | Type::Timestamptz => Category::Time,
         Type::Interval => Category::Span,
         Type::Enum(_) => Category::Enumeration,
-        Type::Uuid | Type::Bytea | Type::Jsonb => Category::User,
+        Type::Uuid | Type::Bytea | Type::Jsonb | Type::Other(_) => Category::User,
     }
 }
 

@@ -50,6 +50,8 @@ fn type_of(column: &Column) -> Type {
         ColumnType::Float8 => Type::Float8,
         ColumnType::Text => Type::Text,
         ColumnType::Varchar => Type::Varchar,
+        ColumnType::Bpchar => Type::Bpchar,
+        ColumnType::Numeric => Type::Numeric,
         ColumnType::Uuid => Type::Uuid,
         ColumnType::Date => Type::Date,
         ColumnType::Time => Type::Time,
@@ -58,5 +60,11 @@ fn type_of(column: &Column) -> Type {
         ColumnType::Jsonb => Type::Jsonb,
         ColumnType::Bytea => Type::Bytea,
         ColumnType::Enum(ty) => Type::Enum(ty.clone()),
+        ColumnType::Citext => Type::Other("citext"),
+        ColumnType::Timetz => Type::Other("timetz"),
+        ColumnType::Interval => Type::Other("interval"),
+        ColumnType::Json => Type::Other("json"),
+        ColumnType::Inet => Type::Other("inet"),
+        ColumnType::Cidr => Type::Other("cidr"),
     }
 }

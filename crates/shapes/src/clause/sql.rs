@@ -98,7 +98,7 @@ impl Writer<'_> {
             Expr::Column(column, ty) => match ty {
                 // As text it can be compared with labels that are no more, or not yet.
                 Type::Enum(_) => Some(format!("({})::text", self.column(*column)?)),
-                Type::Bytea | Type::Jsonb => None,
+                Type::Bytea | Type::Jsonb | Type::Other(_) => None,
                 _ => self.column(*column),
             },
             Expr::Call(function, arguments) => self.call(*function, arguments),
@@ -150,7 +150,7 @@ impl Writer<'_> {
     /// the left is stated, and so prevails.
     fn collated(&self, expr: &Expr) -> Option<String> {
         let sql = self.operand(expr)?;
-        let text = matches!(expr.ty(), Type::Text | Type::Varchar);
+        let text = matches!(expr.ty(), Type::Text | Type::Varchar | Type::Bpchar);
         Some(if text && self.any_collation() { format!("{sql} COLLATE \"C\"") } else { sql })
     }
 
@@ -174,7 +174,7 @@ fn type_name(ty: &Type) -> Option<&str> {
     match ty {
         Type::Enum(_) => Some("text"),
         // Its literals are read by a setting of the session.
-        Type::Interval | Type::Bytea | Type::Jsonb => None,
+        Type::Interval | Type::Bytea | Type::Jsonb | Type::Other(_) => None,
         other => Some(other.name()),
     }
 }

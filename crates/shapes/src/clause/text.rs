@@ -153,6 +153,12 @@ pub(super) fn output_names(ty: &Type) -> &'static [&'static str] {
         Type::Timestamptz => &["timestamptzout", "timestamptz_out"],
         Type::Interval => &["intervalout", "interval_out"],
         Type::Uuid => &["uuidout", "uuid_out"],
-        Type::Text | Type::Varchar | Type::Bytea | Type::Jsonb | Type::Enum(_) => &[],
+        Type::Text
+        | Type::Varchar
+        | Type::Bpchar
+        | Type::Bytea
+        | Type::Jsonb
+        | Type::Enum(_)
+        | Type::Other(_) => &[],
     }
 }

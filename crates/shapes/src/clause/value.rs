@@ -12,9 +12,8 @@ use super::{
 /// A value of some [`Type`], not NULL.
 ///
 /// Equality, order and hash are those of Postgres' default operators for the type (text bytewise, NaN equal to itself and
-/// greatest, −0 equal to 0), but for `numeric` and `interval`, of which there are no columns: equal ones that print
-/// differently (`1.0` and `1.00`, `1 mon` and `30 days`) behave differently in a clause and so are told apart, next to each
-/// other. Values of different types are not to be compared.
+/// greatest, −0 equal to 0), but for `numeric` and `interval`: equal ones that print differently (`1.0` and `1.00`, `1 mon` and
+/// `30 days`) behave differently in a clause and so are told apart, next to each other. Values of different types are not to be compared.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Value {
     /// `bool`
@@ -25,7 +24,7 @@ pub enum Value {
     Numeric(Numeric),
     /// `float4`, `float8`
     Float(Float),
-    /// `text`, `varchar`, the label of an enumeration
+    /// `text`, `varchar`, the label of an enumeration, `char(n)` without the spaces that it ends with
     Text(Box<str>),
     /// `date`: days since 2000-01-01; the least and the greatest number are the infinities.
     Date(i32),
@@ -64,7 +63,7 @@ impl Value {
     /// none is read differently.
     ///
     /// # Errors
-    /// [`InvalidText`]; also for types without a reader here (bytea, jsonb).
+    /// [`InvalidText`]; also for types without a reader here (bytea, jsonb and those that clauses don't know).
     pub fn parse(text: &str, ty: &Type) -> Result<Value, InvalidText> {
         let value = match ty {
             Type::Bool => text::parse_bool(text).map(Value::Bool),
@@ -75,6 +74,7 @@ impl Value {
             Type::Float4 => Float::parse_single(text).map(Value::Float),
             Type::Float8 => Float::parse(text).map(Value::Float),
             Type::Text | Type::Varchar => (!text.contains('\0')).then(|| Value::Text(text.into())),
+            Type::Bpchar => (!text.contains('\0')).then(|| Value::Text(text.trim_end_matches(' ').into())),
             Type::Date => temporal::parse_date(text).map(Value::Date),
             Type::Time => temporal::parse_time(text).map(Value::Time),
             Type::Timestamp => temporal::parse_timestamp(text).map(Value::Timestamp),
@@ -82,7 +82,7 @@ impl Value {
             Type::Interval => Interval::parse(text).map(Value::Interval),
             Type::Uuid => uuid::parse(text).map(Value::Uuid),
             Type::Enum(ty) => ty.labels.iter().any(|label| label == text).then(|| Value::Text(text.into())),
-            Type::Bytea | Type::Jsonb => None,
+            Type::Bytea | Type::Jsonb | Type::Other(_) => None,
         };
         value.ok_or(InvalidText)
     }
@@ -93,6 +93,7 @@ impl Value {
         match ty {
             // The labels of an enumeration may have changed since.
             Type::Enum(_) => Some(Value::Text(std::str::from_utf8(bytes).ok()?.into())),
+            Type::Numeric => Numeric::read(std::str::from_utf8(bytes).ok()?).map(Value::Numeric),
             _ => View::read(bytes, ty)
                 .map(View::to_value)
                 .or_else(|| Value::parse(std::str::from_utf8(bytes).ok()?, ty).ok()),
@@ -133,6 +134,10 @@ impl<'a> View<'a> {
             },
             Type::Int2 | Type::Int4 | Type::Int8 => integer::read(bytes).map(View::Int),
             Type::Text | Type::Varchar | Type::Enum(_) => std::str::from_utf8(bytes).ok().map(View::Text),
+            Type::Bpchar => {
+                let text = std::str::from_utf8(bytes).ok()?;
+                Some(View::Text(text.trim_end_matches(' ')))
+            }
             Type::Uuid => uuid::read(bytes).map(View::Uuid),
             _ => {
                 let text = std::str::from_utf8(bytes).ok()?;

@@ -13,11 +13,11 @@ use crate::clause::{
 };
 
 /// The route of a filter: the most selective of what a single column must be. `owner` is the column that names a row's owner, and
-/// the user; it goes first, for other conditions may well be the same for many users.
-pub(crate) fn route(clause: Option<&Expr>, owner: Option<(usize, &str)>) -> Route {
+/// the texts it may have if it is not NULL; it goes first, for other conditions may well be the same for many users.
+pub(crate) fn route(clause: Option<&Expr>, owner: Option<(usize, [&str; 2])>) -> Route {
     let Some(mut points) = clause.map_or_else(|| Some(Points::new()), points) else { return Route::Never };
-    if let Some((column, user)) = owner {
-        let values = [Some(user.as_bytes().into()), Some([].into()), None];
+    if let Some((column, [user, nobody])) = owner {
+        let values = [Some(user.as_bytes().into()), Some(nobody.as_bytes().into()), None];
         let owned = Points::from([(column, Tied { values: values.into(), is_coarse: false })]);
         let Some(both) = all_of(points, owned) else { return Route::Never };
         points = both;
@@ -73,24 +73,32 @@ fn points(expr: &Expr) -> Option<Points> {
         Expr::And(all) => all.iter().map(points).try_fold(Points::new(), |one, other| all_of(one, other?)),
         Expr::Or(any) => any.iter().filter_map(points).reduce(any_of),
         Expr::Is(Truth::True, inner) => points(inner),
-        Expr::Column(column, Type::Bool) => Some(tied(*column, &Type::Bool, &[Some(&Value::Bool(true))])),
+        Expr::Column(column, ty @ Type::Bool) => {
+            Some(tied(Operand::own(*column, ty), &[Some(&Value::Bool(true))]))
+        }
         Expr::Not(inner) => Some(match &**inner {
-            Expr::Column(column, Type::Bool) => tied(*column, &Type::Bool, &[Some(&Value::Bool(false))]),
+            Expr::Column(column, ty @ Type::Bool) => {
+                tied(Operand::own(*column, ty), &[Some(&Value::Bool(false))])
+            }
             Expr::Distinct(_, left, right) => same(left, right).unwrap_or_default(),
             _ => Points::new(),
         }),
         Expr::Is(truth, inner) => Some(match (truth, &**inner) {
-            (Truth::False, Expr::Column(column, ty)) => tied(*column, ty, &[Some(&Value::Bool(false))]),
-            (Truth::Unknown, Expr::Column(column, ty)) => tied(*column, ty, &[None]),
+            (Truth::False, Expr::Column(column, ty)) => {
+                tied(Operand::own(*column, ty), &[Some(&Value::Bool(false))])
+            }
+            (Truth::Unknown, Expr::Column(column, ty)) => tied(Operand::own(*column, ty), &[None]),
             _ => Points::new(),
         }),
-        Expr::IsNull(inner) => Some(operand(inner).map_or_else(Points::new, |(c, ty)| tied(c, ty, &[None]))),
+        Expr::IsNull(inner) => {
+            Some(operand(inner).map_or_else(Points::new, |operand| tied(operand, &[None])))
+        }
         Expr::In { needle, list, .. } => {
             let values = || list.iter().map(Some).collect::<Vec<_>>();
-            Some(operand(needle).map_or_else(Points::new, |(c, ty)| tied(c, ty, &values())))
+            Some(operand(needle).map_or_else(Points::new, |operand| tied(operand, &values())))
         }
         Expr::Call(..) => Some(match comparison(expr) {
-            Some((column, ty, Comparison::Equal, value)) => tied(column, ty, &[Some(value)]),
+            Some((operand, Comparison::Equal, value)) => tied(operand, &[Some(value)]),
             _ => Points::new(),
         }),
         Expr::Column(..) | Expr::Distinct(..) => Some(Points::new()),
@@ -99,17 +107,19 @@ fn points(expr: &Expr) -> Option<Points> {
 
 /// `IS NOT DISTINCT FROM`.
 fn same(left: &Expr, right: &Expr) -> Option<Points> {
-    let ((column, ty), value) = match (left, right) {
+    let (operand, value) = match (left, right) {
         (Expr::Const(value, _), other) | (other, Expr::Const(value, _)) => (operand(other)?, value.as_ref()),
         _ => return None,
     };
-    Some(tied(column, ty, &[value]))
+    Some(tied(operand, &[value]))
 }
 
 /// Nothing is said about columns of types of which a value has several texts.
-fn tied(column: usize, ty: &Type, values: &[Option<&Value>]) -> Points {
+fn tied(Operand { column, ty, is_cast }: Operand<'_>, values: &[Option<&Value>]) -> Points {
     let is_coarse = matches!(ty, Type::Bool | Type::Enum(_));
-    if !is_coarse && !has_one_text(ty) && values.iter().any(Option::is_some) {
+    // A whole number has one text as a numeric, too.
+    let has_one_text = is_coarse || has_one_text(ty) || is_cast && *ty == Type::Numeric;
+    if !has_one_text && values.iter().any(Option::is_some) {
         return Points::new();
     }
     let text = |value: &Value| Box::from(normal(value, ty).print(ty).into_bytes());
@@ -117,22 +127,30 @@ fn tied(column: usize, ty: &Type, values: &[Option<&Value>]) -> Points {
     Points::from([(column, Tied { values, is_coarse })])
 }
 
-/// Whether equal values are printed alike. As `numeric`, only columns of whole numbers are looked at.
+/// Whether equal values of a column are printed alike.
 fn has_one_text(ty: &Type) -> bool {
-    use Type::{Int2, Int4, Int8, Numeric, Text, Uuid, Varchar};
-    matches!(ty, Int2 | Int4 | Int8 | Numeric | Text | Varchar | Uuid)
+    use Type::{Int2, Int4, Int8, Text, Uuid, Varchar};
+    matches!(ty, Int2 | Int4 | Int8 | Text | Varchar | Uuid)
 }
 
-/// A number without zeros behind its decimal point, for those tell equal ones apart.
+/// As [`read`] has it.
 fn normal(value: &Value, ty: &Type) -> Value {
-    if *ty == Type::Numeric {
-        let text = value.print(ty);
-        let short = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
-        if let Ok(normal) = Value::parse(short, ty) {
-            return normal;
+    let normal = (*ty == Type::Numeric).then(|| read(value.print(ty).as_bytes(), ty)).flatten();
+    normal.unwrap_or_else(|| value.clone())
+}
+
+/// Reads what Postgres printed: a number without zeros behind its decimal point, for those tell equal ones apart.
+pub(super) fn read(bytes: &[u8], ty: &Type) -> Option<Value> {
+    let short = match bytes {
+        number if *ty == Type::Numeric && number.contains(&b'.') => {
+            let number = number.trim_ascii();
+            let end = number.iter().rposition(|digit| *digit != b'0').map_or(0, |last| last + 1);
+            let short = number.get(..end).unwrap_or_default();
+            short.strip_suffix(b".").unwrap_or(short)
         }
-    }
-    value.clone()
+        other => other,
+    };
+    Value::read(short, ty)
 }
 
 /// `None` if that is impossible.
@@ -184,12 +202,12 @@ fn ranges(expr: &Expr) -> Option<Ranges> {
 fn range(expr: &Expr) -> Option<(usize, &Type, Low, High)> {
     match expr {
         Expr::In { needle, list, .. } => {
-            let (column, ty) = operand(needle)?;
+            let Operand { column, ty, .. } = operand(needle)?;
             let (least, greatest) = (normal(list.first()?, ty), normal(list.last()?, ty));
             Some((column, ty, Low::At(least, false), High::At(greatest, true)))
         }
         Expr::Call(..) => {
-            let (column, ty, comparison, value) = comparison(expr)?;
+            let (Operand { column, ty, .. }, comparison, value) = comparison(expr)?;
             let value = normal(value, ty);
             let (low, high) = match comparison {
                 Comparison::Equal => (Low::At(value.clone(), false), High::At(value, true)),
@@ -242,7 +260,7 @@ impl Comparison {
     }
 }
 
-fn comparison(expr: &Expr) -> Option<(usize, &Type, Comparison, &Value)> {
+fn comparison(expr: &Expr) -> Option<(Operand<'_>, Comparison, &Value)> {
     let Expr::Call(function, arguments) = expr else { return None };
     let comparison = Comparison::by(*function)?;
     let (comparison, column, value) = match arguments.as_slice() {
@@ -250,15 +268,28 @@ fn comparison(expr: &Expr) -> Option<(usize, &Type, Comparison, &Value)> {
         [Expr::Const(Some(value), _), column] => (comparison.turned()?, column, value),
         _ => return None,
     };
-    let (column, ty) = operand(column)?;
-    Some((column, ty, comparison, value))
+    Some((operand(column)?, comparison, value))
 }
 
-/// A column, and the type as which its text can be read to have what is compared: its own, or a wider one to which an integer
-/// is cast.
-fn operand(expr: &Expr) -> Option<(usize, &Type)> {
+/// A column that is compared.
+#[derive(Clone, Copy)]
+struct Operand<'a> {
+    column: usize,
+    /// The type as which its text can be read to have what is compared: its own, or a wider one to which an integer is cast.
+    ty: &'a Type,
+    /// Whether the type is not the column's own.
+    is_cast: bool,
+}
+
+impl Operand<'_> {
+    fn own(column: usize, ty: &Type) -> Operand<'_> {
+        Operand { column, ty, is_cast: false }
+    }
+}
+
+fn operand(expr: &Expr) -> Option<Operand<'_>> {
     match expr {
-        Expr::Column(column, ty) => Some((*column, ty)),
+        Expr::Column(column, ty) => Some(Operand::own(*column, ty)),
         Expr::Call(function, arguments) => {
             let [Expr::Column(column, from @ (Type::Int2 | Type::Int4 | Type::Int8))] = arguments.as_slice()
             else {
@@ -267,7 +298,11 @@ fn operand(expr: &Expr) -> Option<(usize, &Type)> {
             let to = &function.signature().result;
             let is_wider =
                 matches!(to, Type::Int4 | Type::Int8 | Type::Numeric | Type::Float4 | Type::Float8);
-            (is_wider && implicit_cast(from, to) == Some(Cast::By(*function))).then_some((*column, to))
+            (is_wider && implicit_cast(from, to) == Some(Cast::By(*function))).then_some(Operand {
+                column: *column,
+                ty: to,
+                is_cast: true,
+            })
         }
         _ => None,
     }

@@ -10,10 +10,11 @@ use change::{RelationId, RowChange};
 use super::{
     Route,
     bounds::{self, High, Low},
+    extract::read,
     intervals::Intervals,
     members::Members,
 };
-use crate::clause::{Type, Value};
+use crate::clause::Type;
 
 /// Who is filed under which route of which table. `T` names whoever is to be told, cheap to clone and compare.
 ///
@@ -187,7 +188,7 @@ impl<T: Ord> Column<T> {
             members.each(found);
         }
         for (ty, ranges) in &self.ranges {
-            if let Some(value) = Value::read(bytes, ty) {
+            if let Some(value) = read(bytes, ty) {
                 ranges.around(&value, found);
             }
         }

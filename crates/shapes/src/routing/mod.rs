@@ -41,7 +41,7 @@ impl Route {
                 values.iter().any(|known| known.as_deref() == value)
             }
             Route::Range(column, ty, low, high) => {
-                let value = row.value(*column).and_then(|bytes| Value::read(bytes, ty));
+                let value = row.value(*column).and_then(|bytes| extract::read(bytes, ty));
                 value.is_some_and(|value| {
                     bounds::Low::from(low).admits(&value) && bounds::High::from(high).admits(&value)
                 })

@@ -13,6 +13,9 @@ type Result<T, E = Raised> = std::result::Result<T, E>;
 
 fn binary(arguments: &[View<'_>], f: impl Fn(&Kind, &Kind) -> Result<Kind>) -> Result<Value> {
     let [View::Numeric(a), View::Numeric(b)] = *arguments else { return Err(Raised) };
+    if !a.is_fitting() || !b.is_fitting() {
+        return Err(Raised);
+    }
     fitting(f(&a.0, &b.0)?)
 }
 

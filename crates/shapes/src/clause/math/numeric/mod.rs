@@ -2,7 +2,7 @@
 //!
 //! Postgres computes with up to 131072 digits before the point; here a number has at most [`DIGITS`] digits before and after it
 //! (as many as a declared precision can have), so that no clause can make a row expensive. Greater ones are refused in
-//! literals and raise in evaluation.
+//! literals and raise in evaluation. A column's values are compared whatever their size; only computing with them raises.
 
 mod arithmetic;
 mod power;
@@ -36,6 +36,26 @@ pub(super) struct Decimal {
 }
 
 impl Numeric {
+    /// Reads what Postgres printed, of whatever size.
+    pub(in crate::clause) fn read(text: &str) -> Option<Numeric> {
+        let unsigned = text.strip_prefix('-').unwrap_or(text);
+        match Decimal::read(unsigned) {
+            Some(decimal) if unsigned.len() < text.len() => {
+                Some(Numeric(Kind::Finite(Decimal { unscaled: -decimal.unscaled, ..decimal })))
+            }
+            Some(decimal) => Some(Numeric(Kind::Finite(decimal))),
+            None => Numeric::parse(text),
+        }
+    }
+
+    /// Whether it may be computed with.
+    pub(super) fn is_fitting(&self) -> bool {
+        match &self.0 {
+            Kind::Finite(decimal) => decimal.is_fitting(),
+            _ => true,
+        }
+    }
+
     /// Reads a literal: digits with a point and an exponent, `NaN`, `Infinity`, `inf`; blanks around.
     pub(in crate::clause) fn parse(text: &str) -> Option<Numeric> {
         let text = super::trim(text);
@@ -80,6 +100,23 @@ impl Decimal {
         Decimal { unscaled: BigInt::ZERO, scale }
     }
 
+    /// Reads digits with a point among them, of any number.
+    fn read(text: &str) -> Option<Decimal> {
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+        let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
+        if whole.is_empty() || !digits(whole) || !digits(fraction) {
+            return None;
+        }
+        let unscaled = match text.len() {
+            ..=18 => {
+                BigInt::from(whole.parse::<i64>().ok()? * 10_i64.pow(u32::try_from(fraction.len()).ok()?))
+                    + fraction.parse::<i64>().unwrap_or(0)
+            }
+            _ => BigInt::parse_bytes([whole, fraction].concat().as_bytes(), 10)?,
+        };
+        Some(Decimal { unscaled, scale: u32::try_from(fraction.len()).ok()? })
+    }
+
     /// Reads digits, at least one, with at most one point, and an exponent. Postgres wants a digit right after the `e`'s sign.
     fn parse(text: &str) -> Option<Decimal> {
         let (mantissa, exponent) = match text.split_once(['e', 'E']) {
@@ -104,7 +141,11 @@ impl Decimal {
 
     /// The number, unless it has too many digits.
     pub(super) fn fitting(self) -> Option<Decimal> {
-        (self.scale <= DIGITS && digits(self.unscaled.magnitude()) <= DIGITS + self.scale).then_some(self)
+        self.is_fitting().then_some(self)
+    }
+
+    fn is_fitting(&self) -> bool {
+        self.scale <= DIGITS && digits(self.unscaled.magnitude()) <= DIGITS + self.scale
     }
 
     pub(super) fn is_zero(&self) -> bool {
