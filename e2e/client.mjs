@@ -2,14 +2,16 @@
 //
 //   node client.mjs '{"url": "http://127.0.0.1:5133", "file": "/tmp/a.db", "tables": {"items": {"id": "UUID"}}}'
 //
-// The local database is SQLite, or PGlite in the folder `file` with "dialect": "postgres".
+// The local database is SQLite, or PGlite in the folder `file` with "dialect": "postgres". "tables" may also be the file of a
+// generated client, compiled.
 //
-// A line in:  {"id": 1, "do": "connect" | "disconnect" | "sync" | "unsync" | "sql" | "wait" | "state" | "close", …}
+// A line in:  {"id": 1, "do": "connect" | "disconnect" | "sync" | "unsync" | "db" | "sql" | "wait" | "state" | "close", …}
 // A line out: {"id": 1, "ok": …} or {"id": 1, "error": "…"}, and at any time {"event": "connectivity" | "uncaught", …}.
 //
 // The client throws uncaught errors by design when the server misbehaves: that is reported, and ends the process with 70.
 
 import { createInterface } from 'node:readline'
+import { pathToFileURL } from 'node:url'
 import { describe } from './schema.mjs'
 
 const say = (line) => process.stdout.write(JSON.stringify(line, (_, v) => (typeof v === 'bigint' ? v.toString() : v)) + '\n')
@@ -24,6 +26,7 @@ process.on('unhandledRejection', fatal)
 console.log = console.info = console.warn = console.debug = (...words) => console.error(...words)
 
 const { url, file, tables, dialect } = JSON.parse(process.argv[2])
+const schema = typeof tables === 'string' ? (await import(pathToFileURL(tables))).schema : describe(tables)
 const config = { url, timeout: 3000, debug: process.env.DEBUG === '1' }
 
 async function sqlite() {
@@ -32,7 +35,7 @@ async function sqlite() {
   const database = new Database(file)
   database.pragma('journal_mode = WAL')
   const reads = (sql) => database.prepare(sql).reader
-  return { electric: await electrify(database, describe(tables), config), reads, close: () => database.close() }
+  return { electric: await electrify(database, schema, config), reads, close: () => database.close() }
 }
 
 async function pglite() {
@@ -41,7 +44,7 @@ async function pglite() {
   // Its default is the browser's WebSocket, which Node.js 20 does not have.
   const { WebSocketNode } = await import('electric-sql/sockets/node')
   const database = new PGlite(file)
-  const electric = await electrify(database, describe(tables), config, { socketFactory: WebSocketNode })
+  const electric = await electrify(database, schema, config, { socketFactory: WebSocketNode })
   return { electric, reads: () => true, close: () => database.close() }
 }
 
@@ -66,6 +69,9 @@ async function wait(sql, args, limit) {
   }
 }
 
+// What JSON has no form for: {"$date": "…"}, {"$bigint": "…"}.
+const revive = (_, value) => (value?.$date ? new Date(value.$date) : value?.$bigint ? BigInt(value.$bigint) : value)
+
 const commands = {
   connect: ({ token }) => electric.connect(token),
   disconnect: () => electric.disconnect(),
@@ -75,6 +81,8 @@ const commands = {
     await subscription.synced
     return subscription.key
   },
+  // A method of the generated client: the arguments are what an app gives to it.
+  db: ({ table, method, args }) => electric.db[table][method](JSON.parse(JSON.stringify(args), revive)),
   unsync: ({ keys }) => electric.satellite.unsubscribe(keys),
   sql: async ({ sql, args }) => {
     const result = await (reads(sql) ? electric.adapter.query({ sql, args }) : electric.adapter.run({ sql, args }))

@@ -1,6 +1,7 @@
 //! `GET /api/migrations`: all migrations as a zip, for the client generator (spec 04 §10.2).
 
 use std::{
+    fmt::Write as _,
     io::{Cursor, Write as _},
     sync::Arc,
     time::Duration,
@@ -36,8 +37,7 @@ pub async fn answer(app: &App, query: &str) -> Response {
     };
     wait_for_committed(&hub).await;
     let migrations = hub.stream.migrations();
-    let version = parameter(query, "version").filter(|version| !version.is_empty());
-    let wanted = match newer_than(&migrations, version.as_deref()) {
+    let wanted = match newer_than(&migrations, query) {
         [] => return StatusCode::NO_CONTENT.into_response(),
         wanted => wanted.to_vec(),
     };
@@ -71,15 +71,33 @@ async fn wait_for_committed(hub: &Arc<Hub>) {
     }
 }
 
-/// Those after `version` in the order of their transactions; none if there is no such version.
-fn newer_than<'a>(migrations: &'a [Arc<Migration>], version: Option<&str>) -> &'a [Arc<Migration>] {
-    match version {
-        None => migrations,
-        Some(version) => match migrations.iter().rposition(|m| m.version == version) {
-            Some(at) => migrations.get(at + 1..).unwrap_or_default(),
-            None => &[],
-        },
+/// Those after the `version` of a query in the order of their transactions; none if there is no such version, and all if none is
+/// named.
+fn newer_than<'a>(migrations: &'a [Arc<Migration>], query: &str) -> &'a [Arc<Migration>] {
+    let Some(version) = parameter(query, "version").filter(|version| !version.is_empty()) else {
+        return migrations;
+    };
+    let appended = query.split_once("version=").map_or("", |(_, rest)| rest);
+    let named = |m: &Arc<Migration>| m.version == version || as_appended(&m.version) == appended;
+    match migrations.iter().rposition(named) {
+        Some(at) => migrations.get(at + 1..).unwrap_or_default(),
+        None => &[],
     }
+}
+
+/// What a URL makes of a text that is just appended to its query, as the client generator does with a version: only what can't
+/// stand there is escaped.
+fn as_appended(text: &str) -> String {
+    let mut query = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'"' | b'<' | b'>' | b'\'' | ..=b' ' | 0x7F.. => {
+                let _ = write!(query, "%{byte:02X}");
+            }
+            _ => query.push(byte.into()),
+        }
+    }
+    query
 }
 
 /// A query parameter, percent-decoded. The first of several counts.
@@ -146,9 +164,11 @@ fn archive(migrations: &[Arc<Migration>], dialect: Dialect) -> ZipResult<Vec<u8>
             protocol_version: "Electric.Satellite",
             version: &migration.version,
         };
-        zip.start_file(format!("{}/migration.sql", migration.version), options)?;
+        // A version may be any text that begins with a digit; as a folder's name it must not lead elsewhere.
+        let folder = migration.version.replace('/', "%2F").replace('\\', "%5C");
+        zip.start_file(format!("{folder}/migration.sql"), options)?;
         zip.write_all(statements.join("\n\n").as_bytes())?;
-        zip.start_file(format!("{}/metadata.json", migration.version), options)?;
+        zip.start_file(format!("{folder}/metadata.json"), options)?;
         serde_json::to_writer(&mut zip, &metadata).map_err(std::io::Error::from)?;
     }
     Ok(zip.finish()?.into_inner())
@@ -186,10 +206,20 @@ mod tests {
     #[test]
     fn only_newer_migrations_are_listed() {
         let all = [migration("1", 10, vec![]), migration("2", 20, vec![])];
-        let versions = |after| newer_than(&all, after).iter().map(|m| m.version.clone()).collect::<Vec<_>>();
-        assert_eq!(versions(None), ["1", "2"]);
-        assert_eq!(versions(Some("1")), ["2"]);
-        assert!(versions(Some("2")).is_empty() && versions(Some("9")).is_empty());
+        let versions = |query| newer_than(&all, query).iter().map(|m| m.version.clone()).collect::<Vec<_>>();
+        assert_eq!(versions("dialect=sqlite"), ["1", "2"]);
+        assert_eq!(versions("version="), ["1", "2"]);
+        assert_eq!(versions("version=1&dialect=sqlite"), ["2"]);
+        assert!(versions("version=2").is_empty() && versions("version=9").is_empty());
+    }
+
+    #[test]
+    fn versions_are_known_as_they_are_appended() {
+        assert_eq!(as_appended("20240801_1"), "20240801_1");
+        assert_eq!(as_appended("1 a+b&c=%41'ü"), "1%20a+b&c=%41%27%C3%BC");
+        let all = [migration("1 a+b&c=%41", 10, vec![]), migration("2", 20, vec![])];
+        assert_eq!(newer_than(&all, "dialect=sqlite&version=1%20a+b&c=%41").len(), 1);
+        assert_eq!(newer_than(&all, "dialect=sqlite&version=1%20a%2Bb%26c%3D%2541").len(), 1);
     }
 
     #[test]

@@ -2,8 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 
+mod app;
 mod auth;
 mod garbage;
+mod generate;
+mod http;
+mod migrations_api;
 mod pglite;
 mod restart;
 pub mod service;

@@ -55,6 +55,12 @@ impl Service {
         service
     }
 
+    /// Starts one with these settings alone, and waits for nothing.
+    pub fn bare(settings: &[(&str, &str)]) -> Child {
+        let settings = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        spawn(&settings.collect::<Vec<_>>())
+    }
+
     /// Waits until it serves clients.
     pub async fn ready(&self) {
         ready(self.port).await;
