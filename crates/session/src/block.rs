@@ -1,4 +1,5 @@
-//! A block that waits for its place in the stream: the data of a subscription, or a gone batch (spec 06 §5.5, §8).
+//! A block that waits for its place in the stream: the data of a subscription, a gone batch (spec 06 §5.5, §8), or the rows of tables
+//! that the client had to make anew.
 
 use std::{collections::VecDeque, mem, sync::Arc};
 
@@ -28,6 +29,14 @@ pub(crate) enum Subject {
         names: Vec<SubscriptionId>,
         /// Those of them whose shapes are active until the block stands.
         leaving: Vec<SubscriptionId>,
+    },
+    /// The rows of subscribed tables that a migration made anew. They follow it directly, as its additional data: a client that is
+    /// cut off in between says at its return that it has not seen them.
+    Again {
+        /// The migration's version.
+        version: String,
+        /// What the block is called.
+        reference: u64,
     },
 }
 
@@ -126,6 +135,7 @@ impl Block {
     pub(crate) fn is_due(&self, cursor: Lsn) -> bool {
         match &self.phase {
             Phase::Bare => true,
+            Phase::Open { .. } if matches!(self.subject, Subject::Again { .. }) => true,
             Phase::Open { lsn, .. } => self.at_its_place || cursor >= *lsn,
             Phase::Planned { .. } | Phase::Opening { .. } => false,
         }
@@ -144,6 +154,7 @@ impl Block {
             Subject::Data { .. } => 1,
             // A few thousand ids are one request's; many of those are not.
             Subject::Gone { names, .. } => 1 + names.len() / 1_000,
+            Subject::Again { .. } => 0,
         }
     }
 
@@ -201,7 +212,16 @@ pub(crate) struct OpenBlock {
     requests: Vec<usize>,
     /// Messages of our own that follow the snapshot's.
     more: Vec<Bytes>,
-    is_data: bool,
+    kind: Kind,
+}
+
+/// What the block on the wire is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Data,
+    Gone,
+    /// Additional data under this reference.
+    Again(u64),
 }
 
 impl OpenBlock {
@@ -214,17 +234,21 @@ impl OpenBlock {
         at: Lsn,
         cx: &mut Context<'_>,
     ) -> OpenBlock {
-        let (is_data, waiting) = match subject {
+        let (kind, waiting) = match subject {
             Subject::Data { id, requests } => {
                 cx.send(wire::subscription_data_begin(id, at));
-                (true, requests.iter().cloned().collect())
+                (Kind::Data, requests.iter().cloned().collect())
             }
             Subject::Gone { names, .. } => {
                 cx.send(wire::gone_begin(names, at));
-                (false, VecDeque::new())
+                (Kind::Gone, VecDeque::new())
+            }
+            Subject::Again { reference, .. } => {
+                cx.send(wire::additional_begin(*reference));
+                (Kind::Again(*reference), VecDeque::new())
             }
         };
-        OpenBlock { snapshot, waiting, begun: 0, requests, more, is_data }
+        OpenBlock { snapshot, waiting, begun: 0, requests, more, kind }
     }
 
     /// The snapshot whose frames it takes.
@@ -236,7 +260,7 @@ impl OpenBlock {
     pub(crate) fn frame(&mut self, read: usize, frame: Bytes, cx: &mut Context<'_>) {
         let request = self.requests.get(read).copied().unwrap_or(0);
         // Once its request's pair is over, a row may stand in a later one: clients don't care which.
-        while self.is_data && self.begun <= request && !self.waiting.is_empty() {
+        while self.kind == Kind::Data && self.begun <= request && !self.waiting.is_empty() {
             self.next_pair(cx);
         }
         cx.send(frame);
@@ -247,9 +271,10 @@ impl OpenBlock {
         for frame in mem::take(&mut self.more) {
             cx.send(frame);
         }
-        if !self.is_data {
-            cx.send(wire::gone_end());
-            return;
+        match self.kind {
+            Kind::Data => {}
+            Kind::Gone => return cx.send(wire::gone_end()),
+            Kind::Again(reference) => return cx.send(wire::additional_commit(reference)),
         }
         while !self.waiting.is_empty() {
             self.next_pair(cx);

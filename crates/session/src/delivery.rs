@@ -23,6 +23,8 @@ pub struct Delivery {
     pub schema: Arc<Schema>,
     /// The migration that it carries, if any.
     pub migration: Option<Arc<Migration>>,
+    /// The schema before it, if it carries a migration and that is known.
+    before: Option<Arc<Schema>>,
     /// The tables it touches, sorted.
     relations: Box<[RelationId]>,
     memo: Mutex<Memo>,
@@ -92,7 +94,20 @@ impl Delivery {
         }
         relations.sort_unstable();
         relations.dedup();
-        Delivery { transaction, schema, migration, relations: relations.into(), memo: Mutex::default() }
+        let (relations, memo) = (relations.into(), Mutex::default());
+        Delivery { transaction, schema, migration, before: None, relations, memo }
+    }
+
+    /// The same, with the schema before it: whoever comes to the stream right here has to know what its migration changed.
+    #[must_use]
+    pub fn after(self, before: Arc<Schema>) -> Delivery {
+        let before = self.migration.is_some().then_some(before);
+        Delivery { before, ..self }
+    }
+
+    /// The schema before it, as far as that is known.
+    pub(crate) fn before(&self) -> &Arc<Schema> {
+        self.before.as_ref().unwrap_or(&self.schema)
     }
 
     /// The tables it touches, sorted.

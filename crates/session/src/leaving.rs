@@ -29,7 +29,10 @@ impl Leaving<'_> {
         let mut going: Vec<(RelationId, Key)> = Vec::new();
         for tracker in &self.trackers {
             going.extend(
-                tracker.members(self.at).into_iter().filter(|(id, key)| !self.keeps_unseen(*id, key)),
+                tracker
+                    .members(self.at)
+                    .into_iter()
+                    .filter(|(id, key)| !self.kept.holds_unseen(*id, key, self.at)),
             );
         }
         for (relation, key, row) in self.raced(raced, reads) {
@@ -120,12 +123,6 @@ impl Leaving<'_> {
 
     /// Whether a row stays.
     fn keeps(&self, relation: RelationId, key: &Key, row: &Row) -> bool {
-        self.kept.passes(relation, row) || self.keeps_unseen(relation, key)
-    }
-
-    /// Whether a row of a followed shape stays. Whatever else has rows of its table is followed, too, or has all of them.
-    fn keeps_unseen(&self, relation: RelationId, key: &Key) -> bool {
-        self.kept.has_all_of(relation)
-            || self.kept.trackers_of(relation).any(|(_, tracker)| tracker.holds(relation, key, self.at))
+        self.kept.passes(relation, row) || self.kept.holds_unseen(relation, key, self.at)
     }
 }

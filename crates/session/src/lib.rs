@@ -15,6 +15,7 @@ mod inbound;
 mod io;
 mod keepalive;
 mod leaving;
+mod letting_go;
 mod live;
 mod outbound;
 mod queue;

@@ -63,6 +63,8 @@ pub(crate) struct Outbound {
     pub(super) stalled_on: Option<(Arc<dyn Tracker>, Lsn)>,
     /// Transactions up to here may have been seen already by the query for a block that they follow.
     pub(super) raced_until: Lsn,
+    /// Shapes that have lost tables: the rows of other tables that they brought are to leave before the stream goes on.
+    pub(super) less: Vec<Arc<dyn Tracker>>,
     /// A transaction of our own that follows the block on the wire directly: its id and messages.
     pub(super) afterwards: Option<(u64, Vec<Bytes>)>,
 }
@@ -109,8 +111,9 @@ impl Outbound {
         let at = beginning.position;
         // The transaction at the client's position is looked at once more if data may have been due after it.
         let before = Lsn(at.0.saturating_sub(1));
+        let has_more = |s: &Subscription| s.has_one_to_many() || s.has_returned(&schema);
         let may_repeat = at == beginning.told
-            && beginning.subscriptions.iter().any(Subscription::has_one_to_many)
+            && beginning.subscriptions.iter().any(has_more)
             && before >= cx.world.history_start()
             && before < at;
         let cursor = if may_repeat { before } else { at };
@@ -139,6 +142,7 @@ impl Outbound {
             repeat,
             stalled_on: None,
             raced_until: Lsn(0),
+            less: Vec::new(),
             afterwards: None,
         });
         cx.out.push(Output::Watch(outbound.subscriptions.set().interests()));
@@ -221,7 +225,10 @@ impl Outbound {
 
     fn take_one(&mut self, delivery: &Arc<Delivery>, client: &ClientId, cx: &mut Context<'_>) -> Flow<bool> {
         if self.schema.is_none() {
-            self.learn(&delivery.schema, cx);
+            self.learn(delivery.before(), cx);
+            self.adopt(delivery.before(), cx);
+            // What was there before does not matter: nothing has come by it on this connection.
+            self.less.clear();
         }
         let transaction = &delivery.transaction;
         // If there was no transaction at the client's position, nothing is repeated.
@@ -229,8 +236,14 @@ impl Outbound {
         if self.is_held() || self.stops_before(delivery, cx) {
             return Ok(false);
         }
-        if self.subscriptions.adopt(&delivery.schema, self.cursor, cx.world) {
-            cx.out.push(Output::Watch(self.subscriptions.set().interests()));
+        self.adopt(&delivery.schema, cx);
+        if self.repeat.is_some() {
+            // The client has got past it.
+            self.less.clear();
+            self.subscriptions.settle();
+        }
+        if !self.less.is_empty() && !self.let_go(delivery, cx)? {
+            return Ok(false);
         }
         let own = transaction.origin.client() == Some(client);
         let migration = delivery.migration.as_ref().filter(|migration| !self.knows(migration));
@@ -256,12 +269,23 @@ impl Outbound {
                 }
             }
         }
+        if let Some(migration) = &delivery.migration {
+            let observed = self.repeat.as_ref().map(|repeat| repeat.observed.clone()).unwrap_or_default();
+            self.follow_up(migration, &observed, cx);
+        }
         self.move_to(transaction.lsn);
         self.newest_xid = self.newest_xid.max(transaction.xid);
         if !self.schema.as_ref().is_some_and(|schema| Arc::ptr_eq(schema, &delivery.schema)) {
             self.schema = Some(delivery.schema.clone());
         }
         Ok(true)
+    }
+
+    fn adopt(&mut self, schema: &Arc<Schema>, cx: &mut Context<'_>) {
+        if let Some(less) = self.subscriptions.adopt(schema, self.cursor, cx.world) {
+            self.less.extend(less);
+            cx.out.push(Output::Watch(self.subscriptions.set().interests()));
+        }
     }
 
     fn send(&mut self, delivery: &Arc<Delivery>, encoded: Encoded, own: bool, cx: &mut Context<'_>) {

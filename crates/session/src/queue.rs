@@ -10,10 +10,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use change::{Lsn, Snapshot, SubscriptionId};
-use schema::Schema;
+use schema::{Migration, Schema};
 
 use crate::{
-    ClientUpdate, CloseCode, Delivery, Millis, Now, Output, ReadRequest, SnapshotFailure, SnapshotId,
+    ClientUpdate, CloseCode, Delivery, Known, Millis, Now, Output, ReadRequest, SnapshotFailure, SnapshotId,
     block::{Block, OpenBlock, Phase, Reads, Subject},
     context::{Context, Ending, Flow},
     leaving::Leaving,
@@ -24,6 +24,10 @@ use crate::{
 
 /// Transactions kept for a gone batch because its snapshot does not see them; with more, another snapshot is taken.
 const MAX_RACED: usize = 1_000;
+
+/// Marks the references of blocks with the rows of tables that a migration made anew: those of transactions' own additional data are
+/// their ids, which don't have this bit.
+const AGAIN: u64 = 1 << 61;
 
 /// Snapshots that may fail for one block, once its request has been answered, before the connection is given up.
 const MAX_TRIES: u32 = 8;
@@ -119,6 +123,9 @@ impl Outbound {
         let (reads, known) = match self.blocks.get(index).map(|block| &block.subject) {
             Some(Subject::Data { id, .. }) => self.subscriptions.reads_for(id, earlier),
             Some(Subject::Gone { leaving, .. }) => self.subscriptions.reads_without(leaving, earlier),
+            Some(Subject::Again { version, .. }) => {
+                (self.subscriptions.reads_again(version), Known::default())
+            }
             None => return Reads::default(),
         };
         let (requests, reads) = reads.into_iter().unzip();
@@ -160,6 +167,17 @@ impl Outbound {
         if lsn > cursor {
             cx.out.push(Output::Reach(lsn));
         }
+    }
+
+    /// The client has got this migration at its position. If tables that it subscribes to were made anew by it, their rows follow,
+    /// before anything else, unless it says that it has seen them.
+    pub(super) fn follow_up(&mut self, migration: &Migration, observed: &[u64], cx: &Context<'_>) {
+        let reference = AGAIN | migration.xid.0;
+        if observed.contains(&reference) || self.subscriptions.reads_again(&migration.version).is_empty() {
+            return;
+        }
+        let subject = Subject::Again { version: migration.version.clone(), reference };
+        self.blocks.push_front(Block::new(subject, None, cx.now.mono_ms));
     }
 
     /// Whether a block's place is right before this transaction. A block behind the first whose place would be here has
@@ -241,7 +259,7 @@ impl Outbound {
             Phase::Planned { .. } | Phase::Opening { .. } | Phase::Bare => (None, Reads::default()),
         };
         let (more, afterwards) = match &block.subject {
-            Subject::Data { .. } => Default::default(),
+            Subject::Data { .. } | Subject::Again { .. } => Default::default(),
             Subject::Gone { leaving, .. } => {
                 let (trackers, kept) = self.subscriptions.ending(leaving);
                 let leaving = Leaving { trackers, kept, at: self.cursor, schema };
@@ -252,14 +270,21 @@ impl Outbound {
                 (keys, returned.map(|frames| (id, frames)))
             }
         };
+        if matches!(block.subject, Subject::Again { .. }) && snapshot.is_none() {
+            // Nothing that is subscribed to is left of it.
+            return Ok(());
+        }
         let begun = OpenBlock::begin(&block.subject, snapshot, reads.requests, more, self.cursor, cx);
-        self.tell(self.cursor, cx);
+        if !matches!(block.subject, Subject::Again { .. }) {
+            self.tell(self.cursor, cx);
+        }
         match block.subject {
             Subject::Data { id, .. } => self.subscriptions.activate(&id),
             Subject::Gone { leaving, .. } => {
                 self.subscriptions.remove(&leaving);
                 self.note_end(leaving, cx);
             }
+            Subject::Again { .. } => {}
         }
         cx.out.push(Output::Watch(self.subscriptions.set().interests()));
         self.afterwards = afterwards;

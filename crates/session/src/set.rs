@@ -5,8 +5,8 @@ use std::{
     sync::Arc,
 };
 
-use change::{RelationId, Row};
-use shapes::{Filter, Plan};
+use change::{Lsn, RelationId, Row};
+use shapes::{Filter, Key, Plan};
 
 use crate::{Interest, Tracker};
 
@@ -129,6 +129,13 @@ impl ShapeSet {
             tracker.plan().layers.iter().any(|layer| layer.table.id == relation)
         };
         self.trackers.iter().enumerate().filter(move |(_, tracker)| covers(tracker))
+    }
+
+    /// Whether a row of a followed table is in one of the shapes after everything up to a position. Whatever else has rows of its
+    /// table is followed, too, or has all of them.
+    pub(crate) fn holds_unseen(&self, relation: RelationId, key: &Key, at: Lsn) -> bool {
+        self.has_all_of(relation)
+            || self.trackers_of(relation).any(|(_, tracker)| tracker.holds(relation, key, at))
     }
 
     /// Whether one of the trackers has a layer on one of these tables (sorted): others can't tell anything of a transaction.

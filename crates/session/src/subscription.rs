@@ -50,14 +50,15 @@ pub(crate) struct Subscription {
 const GRANTED: ShapeLimits = ShapeLimits { depth: 64, layers: 4_096, clause: 16 << 20 };
 
 impl Subscription {
-    /// A stored one, with the schema of the moment; `None` if that can't serve it any more.
+    /// A stored one, with the schema of the moment. It goes on without the tables that clients get nothing of any more; `None` if
+    /// what is stored can't be read.
     pub(crate) fn restore(
         stored: &StoredSubscription,
         schema: &Schema,
         user: &UserId,
     ) -> Option<Subscription> {
         let request = stored.request.clone();
-        let shapes = resolve(&request, schema, user)?;
+        let (shapes, _) = resolve(&request, schema, user)?;
         Some(Subscription { id: stored.id.clone(), state: State::Active, request, shapes })
     }
 
@@ -71,6 +72,25 @@ impl Subscription {
         self.plans().any(|plan| plan.has_one_to_many())
     }
 
+    /// Whether one of its tables is one that clients had to make anew at some time.
+    pub(crate) fn has_returned(&self, schema: &Schema) -> bool {
+        self.plans().any(|plan| plan.layers.iter().any(|layer| schema.returned(layer.table.id).is_some()))
+    }
+
+    /// Takes the schema that holds from now on, if the newest is `newest`.
+    fn adopt(&mut self, schema: &Schema, newest: &Schema, user: &UserId) {
+        let resolved = resolve(&self.request, schema, user);
+        match resolved {
+            Some((shapes, is_whole)) if is_whole || self.counts() => self.shapes = shapes,
+            // Its data is still to come: a table that it lacks here may be one that comes, or one that has gone.
+            _ => {
+                if let Some((shapes, false)) = resolve(&self.request, newest, user) {
+                    self.shapes = shapes;
+                }
+            }
+        }
+    }
+
     fn counts(&self) -> bool {
         self.state != State::Pending
     }
@@ -80,9 +100,10 @@ impl Subscription {
     }
 }
 
-fn resolve(request: &Bytes, schema: &Schema, user: &UserId) -> Option<Vec<Shape>> {
+/// What a schema can serve of a request, and whether that is all.
+fn resolve(request: &Bytes, schema: &Schema, user: &UserId) -> Option<(Vec<Shape>, bool)> {
     let request = SatSubsReq::decode(request.clone()).ok()?;
-    shape::check(&request.shape_requests, schema, user, &GRANTED).ok()
+    Some(shape::served(&request.shape_requests, schema, user, &GRANTED))
 }
 
 /// All subscriptions of a stream, and what they come to.
@@ -118,22 +139,46 @@ impl Subscriptions {
         &self.set
     }
 
-    /// Resolves the shapes with the schema that holds after `at`, if it is another one; whether it is. What it can't serve stays
-    /// as it was.
-    pub(crate) fn adopt(&mut self, schema: &Arc<Schema>, at: Lsn, world: &dyn World) -> bool {
+    /// Resolves the shapes with the schema that holds after `at`, if it is another one. They go on without the tables that clients
+    /// get nothing of any more. `None` if it is not; else the trackers of the shapes that counted and are now less, by which rows
+    /// of other tables may have come to the client: until those have left, more is followed than is needed
+    /// ([`Subscriptions::settle`]).
+    pub(crate) fn adopt(
+        &mut self,
+        schema: &Arc<Schema>,
+        at: Lsn,
+        world: &dyn World,
+    ) -> Option<Vec<Arc<dyn Tracker>>> {
         if Arc::ptr_eq(&self.schema, schema) {
-            return false;
+            return None;
         }
+        let is_served = |id| schema.table(id).is_some_and(|table| table.held_back.is_none());
+        let loses = |plan: &Plan| !plan.is_simple() && plan.layers.iter().any(|l| !is_served(l.table.id));
+        let less: Vec<_> = self.set.trackers().iter().filter(|t| loses(t.plan())).cloned().collect();
         self.schema = schema.clone();
+        let newest = world.schema();
         for subscription in &mut self.all {
-            if let Some(shapes) = resolve(&subscription.request, schema, &self.user) {
-                subscription.shapes = shapes;
-            }
+            subscription.adopt(schema, &newest, &self.user);
         }
         self.trackers.retain(&self.plans());
         self.follow(at, world);
+        if !less.is_empty() {
+            self.trackers.follow_all(&self.plans(), at, world);
+        }
         self.recount();
-        true
+        Some(less)
+    }
+
+    /// What counts, with all of it followed that is.
+    pub(crate) fn followed(&self) -> ShapeSet {
+        let counting: Vec<&Subscription> = self.all.iter().filter(|s| s.counts()).collect();
+        self.set_of(&counting)
+    }
+
+    /// Follows no more than is needed.
+    pub(crate) fn settle(&mut self) {
+        self.trackers.keep_needed(&self.plans());
+        self.recount();
     }
 
     /// Whether a transaction may hold anything for the client.
@@ -238,6 +283,18 @@ impl Subscriptions {
         (reads, known_by(&known))
     }
 
+    /// What has to be read again, since clients had to make tables anew at a migration: all rows of the shapes that count and have
+    /// such a table.
+    pub(crate) fn reads_again(&self, version: &str) -> Vec<(usize, Read)> {
+        let mut seen: HashSet<&Arc<Plan>> = HashSet::new();
+        let counting = self.all.iter().filter(|subscription| subscription.counts());
+        let emptied = counting.flat_map(Subscription::plans).filter(|plan| {
+            plan.layers.iter().any(|layer| self.schema.returned(layer.table.id) == Some(version))
+        });
+        let again = emptied.filter(|plan| seen.insert(plan));
+        again.map(|plan| (0, Read { plan: plan.clone(), kind: ReadKind::Rows })).collect()
+    }
+
     /// What has to be read to end these subscriptions after the blocks before, and what is kept by others. Shapes that are
     /// followed have no need to be read.
     pub(crate) fn reads_without<'a>(
@@ -294,6 +351,7 @@ impl Subscriptions {
             match block {
                 Subject::Data { id, .. } => counting.extend(self.all.iter().filter(|s| s.id == *id)),
                 Subject::Gone { leaving, .. } => counting.retain(|s| !leaving.contains(&s.id)),
+                Subject::Again { .. } => {}
             }
         }
         counting

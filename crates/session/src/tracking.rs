@@ -29,6 +29,22 @@ impl Trackers {
         }
     }
 
+    /// Likewise for each of `plans` that does not have all rows of one table.
+    pub(crate) fn follow_all(&mut self, plans: &[Arc<Plan>], from: Lsn, world: &dyn World) {
+        let is_all = |plan: &Plan| plan.is_simple() && plan.root().is_some_and(|root| root.filter.is_all());
+        for plan in plans.iter().filter(|plan| !is_all(plan)) {
+            if self.get(plan).is_none() {
+                self.0.push(world.track(plan, from));
+            }
+        }
+    }
+
+    /// Forgets those that are not needed for `plans` to count together.
+    pub(crate) fn keep_needed(&mut self, plans: &[Arc<Plan>]) {
+        let needed: Vec<_> = set::tracked(plans).cloned().collect();
+        self.retain(&needed);
+    }
+
     /// Forgets those of other shapes than `plans`.
     pub(crate) fn retain(&mut self, plans: &[Arc<Plan>]) {
         self.0.retain(|tracker| plans.contains(tracker.plan()));
@@ -36,14 +52,7 @@ impl Trackers {
 
     /// Asks for others in place of those that can't get to a position, from where the client is; whether there were any.
     pub(crate) fn replace_lost(&mut self, at: Lsn, cursor: Lsn, world: &dyn World) -> bool {
-        let mut any = false;
-        for tracker in &mut self.0 {
-            if let Poll::Ready(Err(_)) = tracker.poll_reach(at, &mut Context::from_waker(Waker::noop())) {
-                *tracker = world.track(tracker.plan(), cursor);
-                any = true;
-            }
-        }
-        any
+        replace_lost(&mut self.0, at, cursor, world)
     }
 
     /// The first that has not reached a position.
@@ -55,4 +64,21 @@ impl Trackers {
     pub(crate) fn has_reached(tracker: &dyn Tracker, at: Lsn) -> bool {
         matches!(tracker.poll_reach(at, &mut Context::from_waker(Waker::noop())), Poll::Ready(Ok(())))
     }
+}
+
+/// Asks for others in place of those that can't get to a position; whether there were any.
+pub(crate) fn replace_lost(
+    trackers: &mut [Arc<dyn Tracker>],
+    at: Lsn,
+    cursor: Lsn,
+    world: &dyn World,
+) -> bool {
+    let mut any = false;
+    for tracker in trackers {
+        if let Poll::Ready(Err(_)) = tracker.poll_reach(at, &mut Context::from_waker(Waker::noop())) {
+            *tracker = world.track(tracker.plan(), cursor);
+            any = true;
+        }
+    }
+    any
 }

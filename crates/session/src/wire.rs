@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use change::{Lsn, RequestId, SubscriptionId};
 use protocol::{
-    Message, SubsError, response,
+    Message, OpLogWriter, SubsError, response,
     wire::{
         SatErrorResp, SatRpcRequest, SatShapeDataBegin, SatShapeDataEnd, SatSubsDataBegin, SatSubsDataEnd,
         SatSubsResp, SatUnsubsDataBegin, SatUnsubsDataEnd,
@@ -51,6 +51,25 @@ pub(crate) fn gone_begin(names: &[SubscriptionId], at: Lsn) -> Bytes {
 
 pub(crate) fn gone_end() -> Bytes {
     Message::UnsubsDataEnd(SatUnsubsDataEnd {}).encode()
+}
+
+/// Opens a block of additional data.
+pub(crate) fn additional_begin(reference: u64) -> Bytes {
+    let mut writer = OpLogWriter::new();
+    writer.additional_begin(reference);
+    only(writer)
+}
+
+/// Closes it.
+pub(crate) fn additional_commit(reference: u64) -> Bytes {
+    let mut writer = OpLogWriter::new();
+    writer.additional_commit(reference);
+    only(writer)
+}
+
+/// The one message of a writer that holds one operation.
+fn only(writer: OpLogWriter) -> Bytes {
+    writer.finish().into_iter().next().unwrap_or_default()
 }
 
 /// The reply to an accepted `subscribe`; the id exactly as it was asked for.

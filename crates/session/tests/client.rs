@@ -135,8 +135,11 @@ impl Parser {
     pub fn try_take(&mut self, message: &Bytes) -> Option<Event> {
         let message = Message::decode(message.clone()).expect("servers send well-formed messages");
         if self.open.is_some() || self.additional.is_some() || !self.owed.is_empty() {
+            // Rows that are read from the database take their time, as those of a subscription do.
+            let is_long = self.open.is_none() && self.owed.is_empty();
             assert!(
-                matches!(message, Message::OpLog(_) | Message::Relation(_)),
+                matches!(message, Message::OpLog(_) | Message::Relation(_))
+                    || is_long && matches!(message, Message::RpcResponse(_) | Message::RpcRequest(_)),
                 "{} in the middle of a transaction, or before its additional data",
                 message.name()
             );
@@ -374,10 +377,11 @@ impl Parser {
         transaction.versions.dedup();
         assert!(transaction.versions.len() <= 1, "one version per transaction");
         assert_eq!(transaction.is_migration, !transaction.versions.is_empty());
+        let mut is_new = false;
         if let Some(version) = transaction.versions.first() {
-            let new = self.versions.insert(version.clone());
+            is_new = self.versions.insert(version.clone());
             let has_data = ops.iter().any(|op| !matches!(op, Op::Migrate(_)));
-            assert!(new || !has_data, "data under a version that the client has is lost");
+            assert!(is_new || !has_data, "data under a version that the client has is lost");
         }
         for op in ops {
             let change = match &op {
@@ -409,13 +413,26 @@ impl Parser {
                     self.rows.remove(&(table, key(&values)));
                     name
                 }
-                Op::Migrate(_) => continue,
+                Op::Migrate(migrate) => {
+                    if is_new {
+                        migrate.stmts.iter().for_each(|statement| self.execute(&statement.sql));
+                    }
+                    continue;
+                }
                 _ => panic!("an operation that can't stand in a transaction"),
             };
             transaction.changes.push(change);
         }
         self.lsn = Some(transaction.lsn.clone());
         transaction
+    }
+
+    /// Of DDL, only what loses rows.
+    fn execute(&mut self, sql: &str) {
+        if let Some(rest) = sql.strip_prefix("DROP TABLE IF EXISTS \"") {
+            let name = rest.split('"').next().expect("a name").to_owned();
+            self.rows.retain(|(table, _), _| *table != name);
+        }
     }
 
     fn row(&self, relation: u32, row: Option<&SatOpRow>) -> (String, Values) {

@@ -18,7 +18,7 @@ use shapes::{Plan, RelationDef, SelectDef, Shape, ShapeDef, ShapeLimits};
 use self::{
     connection::Connection,
     peer::Peer,
-    postgres::{Postgres, TABLES, named},
+    postgres::{Postgres, named},
     random::Random,
     router::Router,
 };
@@ -36,6 +36,8 @@ struct Simulation {
     late: Option<Random>,
     /// Shapes with joins and conditions are asked for, too; chances of their own.
     joined: Option<Random>,
+    /// Tables are taken out of the sync, suspended, changed and put back; chances of its own.
+    evolving: Option<Random>,
 }
 
 impl Simulation {
@@ -72,6 +74,7 @@ impl Simulation {
             verifier: verifier.clone(),
             late: None,
             joined: None,
+            evolving: None,
         }
     }
 
@@ -120,7 +123,16 @@ impl Simulation {
         }
     }
 
+    /// Tables come and go.
+    fn step_evolving(&mut self) {
+        let Some(random) = &mut self.evolving else { return };
+        if random.one_in(12) {
+            self.postgres.evolve(random);
+        }
+    }
+
     fn step(&mut self) {
+        self.step_evolving();
         self.step_late();
         self.step_joined();
         let random = &mut self.random;
@@ -206,6 +218,10 @@ impl Simulation {
 
     /// Nothing new happens; everything under way is finished.
     fn settle(&mut self) {
+        if let Some(random) = &mut self.evolving {
+            while self.postgres.show_one(random) {}
+            self.postgres.restore_all(random);
+        }
         let mut quiet = 0;
         for _ in 0..5_000 {
             let mut busy = false;
@@ -277,7 +293,6 @@ impl Simulation {
             assert_eq!(cursor, Some(session::World::position(&*self.router)), "{} keeps up", peer.id);
             assert!(peer.position() <= cursor);
         }
-        assert_eq!(TABLES.len(), 3);
     }
 }
 
@@ -341,6 +356,14 @@ fn simulate_joined(seed: u64, verifier: &Arc<auth::Verifier>) {
     simulation.run();
 }
 
+fn simulate_evolving(seed: u64, verifier: &Arc<auth::Verifier>) {
+    let mut simulation = Simulation::new(seed, verifier);
+    simulation.joined = Some(Random::new(!seed));
+    simulation.evolving = Some(Random::new(seed.rotate_left(32)));
+    simulation.peers.iter_mut().for_each(|peer| (peer.is_patient, peer.gives_up) = (true, true));
+    simulation.run();
+}
+
 /// The seeds in `SIMULATION_SEEDS=from..to`, or a few hundred.
 fn seeds() -> std::ops::Range<u64> {
     let asked = std::env::var("SIMULATION_SEEDS").ok();
@@ -367,6 +390,11 @@ fn everybody_ends_with_what_the_database_has() {
 #[test]
 fn everybody_ends_with_the_rows_of_their_shapes() {
     for_all_seeds("simulate_joined", simulate_joined);
+}
+
+#[test]
+fn everybody_ends_with_the_rows_of_tables_that_went_and_came() {
+    for_all_seeds("simulate_evolving", simulate_evolving);
 }
 
 /// Nobody is refused for a table or a schema version that the database has, however far behind the stream is.

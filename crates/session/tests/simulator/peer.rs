@@ -31,6 +31,8 @@ pub struct Peer {
     pub version: Option<String>,
     /// Writes are never sent before the client's own start is answered.
     pub is_patient: bool,
+    /// What is refused because a table is not synced is not wanted any more.
+    pub gives_up: bool,
     /// The server has asked for local writes on this connection.
     pushing: bool,
     /// The server's request for them, while a request of the client is to be answered first.
@@ -58,6 +60,7 @@ impl Peer {
             started: false,
             version: None,
             is_patient: false,
+            gives_up: false,
             pushing: false,
             held_back: None,
             echoes_lost: false,
@@ -277,6 +280,10 @@ impl Peer {
             "subscribe" => {
                 let body: SatSubsResp = decode(body);
                 if let Some(error) = body.err {
+                    if self.gives_up && !error.shape_request_error.is_empty() {
+                        self.wants.retain(|(_, id)| *id != Some(body.subscription_id.clone()));
+                        return;
+                    }
                     assert_eq!(error.message, "Internal error while checking data availability");
                     for (_, id) in &mut self.wants {
                         if *id == Some(body.subscription_id.clone()) {

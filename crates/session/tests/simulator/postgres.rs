@@ -30,6 +30,12 @@ pub struct Record {
 pub struct Postgres {
     pub log: Vec<Record>,
     pub schema: Arc<Schema>,
+    /// That before the last transaction.
+    schema_before: Arc<Schema>,
+    /// The table `notes`, which may be dropped and made anew.
+    pub notes: RelationId,
+    /// The tables as they are, synced or not.
+    definitions: BTreeMap<RelationId, Arc<Table>>,
     pub migrations: Vec<Arc<Migration>>,
     /// The last transaction of each client.
     pub acknowledged: HashMap<String, u64>,
@@ -43,13 +49,15 @@ pub struct Postgres {
     end: u64,
 }
 
-pub const TABLES: [RelationId; 3] = [ITEMS, NOTES, OWNED];
-
 impl Postgres {
     pub fn new() -> Postgres {
+        let schema = tables::schema();
         Postgres {
             log: Vec::new(),
-            schema: tables::schema(),
+            notes: NOTES,
+            definitions: schema.tables().map(|table| (table.id, table.clone())).collect(),
+            schema_before: schema.clone(),
+            schema,
             migrations: Vec::new(),
             acknowledged: HashMap::new(),
             rows: BTreeMap::new(),
@@ -90,7 +98,7 @@ impl Postgres {
             }
         }
         let fitted = |(key, values): (Key, Values)| {
-            let table = self.schema.table(key.0).unwrap();
+            let table = &self.definitions[&key.0];
             (key, fit(table, values))
         };
         rows.into_iter().map(fitted).collect()
@@ -110,7 +118,7 @@ impl Postgres {
         let at = random.below(self.running.len());
         let mut writes = Vec::new();
         for _ in 0..=random.below(3) {
-            let table = TABLES[random.below(3)];
+            let table = [ITEMS, self.notes, OWNED][random.below(3)];
             let key = random.below(6).to_string();
             let content = random.below(1_000).to_string();
             let values = match table {
@@ -181,7 +189,7 @@ impl Postgres {
     /// Whether every foreign key has its target.
     fn is_consistent(&self, rows: &Rows) -> bool {
         rows.iter().all(|((relation, _), values)| {
-            let table = self.schema.table(*relation).unwrap();
+            let table = &self.definitions[relation];
             table.foreign_keys.iter().all(|fk| {
                 let target = values.get(fk.columns[0]).cloned().flatten();
                 target.is_none_or(|target| rows.contains_key(&(fk.references, target)))
@@ -225,6 +233,86 @@ impl Postgres {
         self.commit(xid, Origin::Postgres, commit_ms, vec![((LATE, key), values)], None, random);
     }
 
+    fn is_synced(&self, id: RelationId) -> bool {
+        self.schema.table(id).is_some_and(|table| table.held_back.is_none())
+    }
+
+    /// The tables that come and go.
+    fn evolving(&self) -> [RelationId; 3] {
+        [self.notes, PROJECTS, ISSUES]
+    }
+
+    /// A transaction takes a table out of the sync, suspends it, puts it back, drops it and makes another of its name, or adds a
+    /// column. Nobody else is under way meanwhile.
+    pub fn evolve(&mut self, random: &mut Random) {
+        if !self.unseen.is_empty() || self.migrations.len() >= 40 {
+            return;
+        }
+        let table = self.evolving()[random.below(3)];
+        let is_held = self.schema.table(table).is_some_and(|table| table.held_back.is_some());
+        let suspended = schema::Record::Suspended { relation: table, reason: "it was bent".to_owned() };
+        let mut writes = Vec::new();
+        let records = match random.below(6) {
+            0 | 1 if self.schema.table(table).is_none() || is_held => vec![self.snapshot_of(table)],
+            0 if random.one_in(3) => vec![schema::Record::Removed(table), self.snapshot_of(table)],
+            0 => vec![schema::Record::Removed(table)],
+            1 => vec![suspended],
+            2 if table == self.notes && random.one_in(2) => {
+                writes =
+                    self.rows.keys().filter(|key| key.0 == table).map(|key| (key.clone(), None)).collect();
+                let definition = Table::clone(&self.definitions[&table]);
+                self.notes = RelationId(17_000 + self.migrations.len() as u32);
+                self.definitions.insert(self.notes, Arc::new(Table { id: self.notes, ..definition }));
+                vec![schema::Record::Removed(table), self.snapshot_of(self.notes)]
+            }
+            2..4 if self.is_synced(table) => {
+                let mut definition = Table::clone(&self.definitions[&table]);
+                let mut column = definition.columns[1].clone();
+                column.name = format!("added_{}", self.migrations.len());
+                definition.shadow.tag_columns.push(Some(format!("_tag_{}", column.name)));
+                definition.columns.push(column);
+                self.definitions.insert(table, Arc::new(definition));
+                vec![self.snapshot_of(table)]
+            }
+            _ => return,
+        };
+        self.commit_records(&records, writes, random);
+    }
+
+    /// Everything is synced again.
+    pub fn restore_all(&mut self, random: &mut Random) {
+        let missing = self.evolving().into_iter().filter(|id| !self.is_synced(*id));
+        let records: Vec<_> = missing.map(|id| self.snapshot_of(id)).collect();
+        if !records.is_empty() {
+            self.commit_records(&records, Vec::new(), random);
+        }
+    }
+
+    fn snapshot_of(&self, id: RelationId) -> schema::Record {
+        let table = Table { held_back: None, ..Table::clone(&self.definitions[&id]) };
+        schema::Record::Snapshot(Box::new(schema::Snapshot { enums: Vec::new(), table }))
+    }
+
+    fn commit_records(
+        &mut self,
+        records: &[schema::Record],
+        writes: Vec<(Key, Option<Values>)>,
+        random: &mut Random,
+    ) {
+        let version = format!("20240102000000_{:03}", self.migrations.len() + 1);
+        let xid = self.next_xid;
+        self.next_xid += 1;
+        let evolution = schema::evolve(&version, Xid(xid), 1_700_000_000_000, records, &self.schema);
+        self.schema = Arc::new(evolution.schema);
+        let migration = Arc::new(evolution.migration);
+        self.migrations.push(migration.clone());
+        self.commit(xid, Origin::Postgres, 1_700_000_000_000 + self.end, writes, Some(migration), random);
+        // It holds all that comes and goes until it is visible.
+        let held = self.evolving();
+        let keys = held.iter().flat_map(|table| (0..6).map(|key| (*table, key.to_string())));
+        self.unseen.last_mut().unwrap().1.extend(keys);
+    }
+
     fn commit_migration(
         &mut self,
         table: RelationId,
@@ -235,6 +323,9 @@ impl Postgres {
         let xid = self.next_xid;
         self.next_xid += 1;
         let migration = Arc::new(Migration { xid: Xid(xid), ..migration.clone() });
+        for table in schema.tables().filter(|table| table.held_back.is_none()) {
+            self.definitions.insert(table.id, table.clone());
+        }
         self.schema = schema;
         self.migrations.push(migration.clone());
         self.commit(xid, Origin::Postgres, 1_700_000_000_000 + self.end, Vec::new(), Some(migration), random);
@@ -284,9 +375,9 @@ impl Postgres {
         let mut changes = Vec::new();
         let mut effects = Vec::new();
         for (key, values) in writes {
-            let table = self.schema.table(key.0).unwrap();
-            let values = values.map(|values| fit(table, values));
-            let old = self.rows.get(&key).map(|values| row(&fit(table, values.clone())));
+            let table = self.definitions[&key.0].clone();
+            let values = values.map(|values| fit(&table, values));
+            let old = self.rows.get(&key).map(|values| row(&fit(&table, values.clone())));
             let tags = tables::tags(commit_ms as i64);
             let change = match (old, &values) {
                 (None, None) => continue,
@@ -294,7 +385,9 @@ impl Postgres {
                 (Some(old), Some(new)) => RowChange::Update { old, new: row(new), tags },
                 (Some(old), None) => RowChange::Delete { old },
             };
-            changes.push(Change { relation: key.0, row: change });
+            if self.is_synced(key.0) {
+                changes.push(Change { relation: key.0, row: change });
+            }
             match &values {
                 Some(values) => drop(self.rows.insert(key.clone(), values.clone())),
                 None => drop(self.rows.remove(&key)),
@@ -303,7 +396,9 @@ impl Postgres {
         }
         self.end += 8 + random.below(100) as u64;
         let transaction = Transaction { lsn: Lsn(self.end), xid: Xid(xid), commit_ms, origin, changes };
-        let delivery = Arc::new(Delivery::new(transaction, self.schema.clone(), migration));
+        let delivery = Delivery::new(transaction, self.schema.clone(), migration);
+        let before = std::mem::replace(&mut self.schema_before, self.schema.clone());
+        let delivery = Arc::new(delivery.after(before));
         self.unseen.push((xid, effects.iter().map(|(key, _)| key.clone()).collect()));
         self.log.push(Record { delivery, effects });
         if random.one_in(3) {

@@ -12,7 +12,7 @@ use session::{Delivery, Image, Lost, Moves, Tracker};
 use shapes::{Graph, Key, Pass, Plan, Purpose, Taken, Want, WantedRows};
 
 use super::{
-    postgres::{Postgres, row},
+    postgres::{Postgres, fit, row},
     random::Random,
 };
 use crate::{naive::Rows, tables};
@@ -114,7 +114,7 @@ fn read(
             let image = Image {
                 relation: *relation,
                 key: Key::of(&values, &table.primary_key).unwrap(),
-                row: row(image),
+                row: row(&fit(&table, image.clone())),
                 tags: tables::tags(7),
             };
             match want.purpose {
