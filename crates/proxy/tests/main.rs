@@ -1,5 +1,6 @@
 //! The proxy in front of a real Postgres, with real drivers.
 
+mod ddlx;
 mod introspection;
 mod login;
 mod psql;
