@@ -90,7 +90,7 @@ async fn keeps_what_merging_knows_and_replaces_the_rest() {
         "\\x00000001"
     );
     let legacy = "SELECT (SELECT count(*) FROM pg_trigger WHERE NOT tgisinternal AND tgname ~ '^(postgres_write|satellite_write|upsert_ack)')
-        + (SELECT count(*) FROM pg_event_trigger) + (SELECT count(*) FROM pg_class WHERE relname LIKE 'tombstone%')";
+        + (SELECT count(*) FROM pg_event_trigger WHERE evtname NOT LIKE 'electric\\_guard\\_%') + (SELECT count(*) FROM pg_class WHERE relname LIKE 'tombstone%')";
     assert_eq!(value(&client, legacy).await, "0");
     let published =
         "SELECT tablename FROM pg_publication_tables WHERE pubname = 'electric_publication' ORDER BY 1";

@@ -1,10 +1,17 @@
 //! Schema `electric` in real databases: installation, electrification, versions, native writes, legacy databases.
 
+mod capture;
+mod capture_model;
 mod checks;
 mod disable;
 mod drift;
 mod electrify;
 mod frameworks;
+mod guard;
+mod guard_allowed;
+mod guard_bypass;
+mod guard_concurrency;
+mod guard_tiers;
 mod installation;
 mod legacy;
 mod names;
@@ -38,6 +45,18 @@ async fn run(client: &Client, sql: &str) {
 async fn refused(client: &Client, sql: &str) -> DbError {
     let error = client.batch_execute(sql).await.expect_err(sql);
     error.as_db_error().unwrap_or_else(|| panic!("{error:?}")).clone()
+}
+
+/// Runs statements as where there are no event triggers: nobody asks, and nothing is captured.
+async fn unguarded(client: &Client, sql: &str) {
+    let triggers = rows(client, "SELECT evtname FROM pg_event_trigger WHERE evtname LIKE 'electric\\_%'").await;
+    for trigger in &triggers {
+        run(client, &format!("ALTER EVENT TRIGGER {trigger} DISABLE")).await;
+    }
+    run(client, sql).await;
+    for trigger in &triggers {
+        run(client, &format!("ALTER EVENT TRIGGER {trigger} ENABLE ALWAYS")).await;
+    }
 }
 
 /// The result as text: columns joined by `|`, NULL as nothing.
