@@ -45,6 +45,27 @@ fn a_taken_port_ends_the_start() {
 }
 
 #[test]
+fn a_taken_port_of_the_proxy_does_so_too() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let free = free_port();
+    for setting in [port.clone(), format!("http:{port}")] {
+        let settings = [
+            ("DATABASE_URL", "postgresql://u@127.0.0.1:1/db"),
+            ("AUTH_MODE", "insecure"),
+            ("HTTP_PORT", &free),
+            ("PG_PROXY_PASSWORD", "secret"),
+            ("PG_PROXY_PORT", &setting),
+        ];
+        let done = tieline(&["serve"], &settings);
+        assert_eq!(done.status, 1);
+        let text = format!("Failed to open a socket to listen for TCP connections on port {port}.");
+        assert!(done.out.contains("CONNECTION ERROR") && done.out.contains(&text), "{}", done.out);
+        assert!(done.out.contains("already listening on the same port."), "{}", done.out);
+    }
+}
+
+#[test]
 fn a_database_without_logical_decoding_ends_the_start() {
     let options = testkit::Options { settings: vec!["wal_level = replica".to_owned()], ..Default::default() };
     let cluster = testkit::Cluster::temporary(&options).unwrap();
@@ -121,12 +142,54 @@ fn upgraded(port: &str) -> TcpStream {
     socket
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_proxy_is_told_of_once() {
+    let database = Database::create().await;
+    tokio::task::spawn_blocking(move || {
+        let proxy = free_port();
+        let (mut child, _lines, said) = start_with(
+            &database.url,
+            &free_port(),
+            &[("PG_PROXY_PASSWORD", "secret"), ("PG_PROXY_PORT", &proxy)],
+        );
+        let line = format!("Starting Proxy server listening on port {proxy}");
+        assert_eq!(said.matches(&line).count(), 1, "{said}");
+        assert!(!said.contains("secret") && !said.contains("PG_PROXY_PASSWORD is unset"), "{said}");
+        TcpStream::connect(format!("127.0.0.1:{proxy}")).unwrap();
+        kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+
+        let (mut child, _lines, said) = start_with(&database.url, &free_port(), &[]);
+        assert_eq!(
+            said.matches("PG_PROXY_PASSWORD is unset: the migrations proxy is off.").count(),
+            1,
+            "{said}"
+        );
+        assert!(!said.contains("Proxy server"), "{said}");
+        kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(0));
+    })
+    .await
+    .unwrap();
+}
+
 /// Starts it and waits for the line that scripts wait for.
 fn start_and_wait(url: &str, port: &str) -> (Child, BufReader<std::process::ChildStdout>) {
+    let (child, lines, _said) = start_with(url, port, &[]);
+    (child, lines)
+}
+
+/// The same with more settings; what it said up to that line is told too.
+fn start_with(
+    url: &str,
+    port: &str,
+    settings: &[(&str, &str)],
+) -> (Child, BufReader<std::process::ChildStdout>, String) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_tieline"))
         .env_clear()
         .envs([("DATABASE_URL", url), ("DATABASE_REQUIRE_SSL", "false"), ("AUTH_MODE", "insecure")])
         .env("HTTP_PORT", port)
+        .envs(settings.iter().copied())
         .stdout(Stdio::piped())
         .spawn()
         .expect("it starts");
@@ -140,7 +203,7 @@ fn start_and_wait(url: &str, port: &str) -> (Child, BufReader<std::process::Chil
             panic!("not ready:\n{said}");
         }
     }
-    (child, lines)
+    (child, lines, said)
 }
 
 fn free_port() -> String {

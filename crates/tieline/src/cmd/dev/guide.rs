@@ -2,8 +2,19 @@
 
 use std::path::Path;
 
+/// Where everything is.
+pub struct Places<'a> {
+    /// Postgres itself.
+    pub postgres: &'a str,
+    /// The migrations proxy.
+    pub proxy: &'a str,
+    /// The service.
+    pub service: &'a str,
+}
+
 /// Prints where everything is and what to do next.
-pub fn print(postgres: &str, service: &str, token: &str, directory: &Path) {
+pub fn print(places: &Places<'_>, token: &str, directory: &Path) {
+    let Places { postgres, proxy, service } = places;
     let directory = directory.display();
     println!(
         "
@@ -12,6 +23,7 @@ Tieline runs, in insecure mode (tokens are not verified; this machine only).
   Postgres   {postgres}
   Service    {service}
   Token      {token}
+  Migrations {proxy}
 
 In an app (npm install electric-sql@0.12):
 
@@ -26,6 +38,10 @@ Change something in Postgres and see it arrive:
 Sync a table of your own:
 
   psql \"$(cat {directory}/url)\" -c \"CREATE TABLE notes (id uuid PRIMARY KEY, body text NOT NULL)\" -c \"CALL electric.electrify('notes')\"
+
+The same through the migrations proxy, which is also what `npx electric-sql generate` connects to:
+
+  psql \"{proxy}\" -c \"CREATE TABLE notes (id uuid PRIMARY KEY, body text NOT NULL)\" -c \"ALTER TABLE notes ENABLE ELECTRIC\"
 
 `make demo` shows two real clients and psql at work. Ctrl-C stops everything; the data stays in {directory}."
     );

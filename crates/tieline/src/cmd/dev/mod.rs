@@ -1,5 +1,5 @@
-//! `tieline dev`: everything on this machine, for development: a private Postgres, the service in insecure mode, a sample
-//! table, a token that works, and what to do next.
+//! `tieline dev`: everything on this machine, for development: a private Postgres, the service in insecure mode with the
+//! migrations proxy, a sample table, a token that works, and what to do next.
 
 mod database;
 mod demo;
@@ -22,6 +22,10 @@ use crate::bootstrap::{self, Signals};
 /// The port that clients look for when they are told none.
 const DEFAULT_PORT: u16 = 5133;
 
+/// The same of the migrations proxy, and the password that the client's command line tries.
+const DEFAULT_PROXY_PORT: u16 = 65432;
+const PROXY_PASSWORD: &str = "proxy_password";
+
 /// Run everything on this machine: a private Postgres, the service in insecure mode, a sample table.
 ///
 /// The cluster lives in the directory given with --dir and is kept between runs. Ctrl-C stops everything.
@@ -33,6 +37,9 @@ pub struct DevArgs {
     /// The service's port [default: 5133, or a free one if that is taken].
     #[arg(long)]
     port: Option<u16>,
+    /// The migrations proxy's port [default: 65432, or a free one if that is taken].
+    #[arg(long)]
+    proxy_port: Option<u16>,
     /// The private Postgres' port [default: a free one, the same in each run].
     #[arg(long)]
     postgres_port: Option<u16>,
@@ -78,11 +85,12 @@ async fn dev(args: &DevArgs) -> Result<()> {
     database::make(&cluster.url("postgres")).await?;
     let url = cluster.url(database::NAME);
 
-    let port = args.port.map_or_else(usable_port, Ok)?;
-    println!("starting the service on port {port}");
-    let mut service = start_service(&url, port).await?;
+    let port = args.port.map_or_else(|| usable_port(DEFAULT_PORT, "--port"), Ok)?;
+    let proxy_port = args.proxy_port.map_or_else(|| usable_port(DEFAULT_PROXY_PORT, "--proxy-port"), Ok)?;
+    println!("starting the service on port {port}, the migrations proxy on port {proxy_port}");
+    let mut service = start_service(&url, port, proxy_port).await?;
     let outcome = tokio::select! {
-        outcome = ready(args, &service, &url, port) => match outcome {
+        outcome = ready(args, &service, &url, (port, proxy_port)) => match outcome {
             Ok(Next::Stop) => Ok(()),
             Ok(Next::Stay) => tokio::select! {
                 _ = signals.next() => Ok(()),
@@ -105,7 +113,7 @@ enum Next {
     Stop,
 }
 
-async fn ready(args: &DevArgs, service: &Service, url: &str, port: u16) -> Result<Next> {
+async fn ready(args: &DevArgs, service: &Service, url: &str, (port, proxy_port): (u16, u16)) -> Result<Next> {
     service.ready().await;
     database::make_sample(url).await?;
     let token = token::unsigned("dev");
@@ -115,7 +123,8 @@ async fn ready(args: &DevArgs, service: &Service, url: &str, port: u16) -> Resul
         demo::show(&args.client, &service_url, url).await?;
         return Ok(Next::Stop);
     }
-    guide::print(url, &service_url, &token, &args.dir);
+    let proxy = format!("postgresql://postgres:{PROXY_PASSWORD}@127.0.0.1:{proxy_port}/{}", database::NAME);
+    guide::print(&guide::Places { postgres: url, proxy: &proxy, service: &service_url }, &token, &args.dir);
     Ok(Next::Stay)
 }
 
@@ -128,7 +137,7 @@ fn remember(directory: &Path, url: &str, token: &str) -> Result<()> {
     Ok(())
 }
 
-async fn start_service(url: &str, port: u16) -> Result<Service> {
+async fn start_service(url: &str, port: u16, proxy_port: u16) -> Result<Service> {
     let url = url.to_owned();
     let lookup = move |name: &str| -> Option<OsString> {
         let own = match name {
@@ -136,10 +145,12 @@ async fn start_service(url: &str, port: u16) -> Result<Service> {
             "DATABASE_REQUIRE_SSL" => "false".into(),
             "AUTH_MODE" => "insecure".into(),
             "HTTP_PORT" => port.to_string(),
+            "PG_PROXY_PORT" => format!("http:{proxy_port}"),
+            "PG_PROXY_PASSWORD" => PROXY_PASSWORD.into(),
             // Whatever the surroundings hold for a real service is not meant for this one.
             name if name.starts_with("AUTH_")
-                || name == "TIELINE_CONTAINER"
-                || name == "PG_PROXY_PASSWORD" =>
+                || name.starts_with("TIELINE_PROXY_")
+                || name == "TIELINE_CONTAINER" =>
             {
                 return None;
             }
@@ -154,14 +165,14 @@ async fn start_service(url: &str, port: u16) -> Result<Service> {
     Service::start(config).await.map_err(|banner| anyhow::anyhow!("{banner}"))
 }
 
-/// The default port if it is free, else another, with a word about it.
-fn usable_port() -> Result<u16> {
-    if TcpListener::bind((Ipv4Addr::LOCALHOST, DEFAULT_PORT)).is_ok() {
-        return Ok(DEFAULT_PORT);
+/// The default port if it is free, else another, with a word about it and the option that chooses.
+fn usable_port(default: u16, option: &str) -> Result<u16> {
+    if TcpListener::bind((Ipv4Addr::LOCALHOST, default)).is_ok() {
+        return Ok(default);
     }
     let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)) else {
         bail!("no free port on this machine")
     };
-    println!("port {DEFAULT_PORT} is taken: using a free one (--port chooses)");
+    println!("port {default} is taken: using a free one ({option} chooses)");
     Ok(listener.local_addr()?.port())
 }
