@@ -10,5 +10,6 @@ mod stream;
 #[expect(clippy::unwrap_used, dead_code, reason = "shared by tests of another crate")]
 #[path = "../../schema/tests/support.rs"]
 mod support;
+mod value_oracle;
 mod where_oracle;
 mod writer;

@@ -6,7 +6,7 @@ use super::{
     pools::{COLUMNS, pool, quoted},
 };
 
-const COMPARABLE: [&str; 16] = [
+const COMPARABLE: [&str; 17] = [
     "int2",
     "int4",
     "int8",
@@ -15,6 +15,7 @@ const COMPARABLE: [&str; 16] = [
     "float8",
     "text",
     "varchar",
+    "bpchar",
     "uuid",
     "date",
     "time",
@@ -70,11 +71,8 @@ fn partner(random: &mut Random, ty: &'static str) -> &'static str {
 fn comparison(random: &mut Random, depth: usize) -> String {
     let ty = random.pick(&COMPARABLE);
     let operator = random.pick(operators(ty));
-    let left = if random.one_in(2) && !matches!(ty, "numeric" | "interval") {
-        column(random, ty)
-    } else {
-        operand(random, ty, depth)
-    };
+    let left =
+        if random.one_in(2) && ty != "interval" { column(random, ty) } else { operand(random, ty, depth) };
     let right = if random.one_in(2) {
         untyped_literal(random, ty)
     } else {
@@ -130,7 +128,7 @@ fn distinct(random: &mut Random, depth: usize) -> String {
 }
 
 fn between(random: &mut Random) -> String {
-    let ty = random.pick(&COMPARABLE[..13]);
+    let ty = random.pick(&COMPARABLE[..14]);
     let not = if random.one_in(3) { "NOT " } else { "" };
     format!(
         "{} {not}BETWEEN {} AND {}",

@@ -12,7 +12,7 @@ use super::{
     setting,
 };
 
-const TYPES: [(&str, Type); 15] = [
+const TYPES: [(&str, Type); 16] = [
     ("bool", Type::Bool),
     ("int2", Type::Int2),
     ("int4", Type::Int4),
@@ -22,6 +22,7 @@ const TYPES: [(&str, Type); 15] = [
     ("float8", Type::Float8),
     ("text", Type::Text),
     ("varchar", Type::Varchar),
+    ("bpchar", Type::Bpchar),
     ("date", Type::Date),
     ("time", Type::Time),
     ("timestamp", Type::Timestamp),

@@ -32,7 +32,11 @@ pub fn untyped_literal(random: &mut Random, ty: &str) -> String {
 
 /// An expression of the type, of so many levels at most.
 pub fn operand(random: &mut Random, ty: &str, depth: usize) -> String {
-    let has_columns = !matches!(ty, "numeric" | "interval");
+    // Nothing else is known of them than how they compare.
+    if ty == "bpchar" {
+        return column(random, ty);
+    }
+    let has_columns = ty != "interval" && (ty != "numeric" || random.one_in(2));
     if depth == 0 || random.one_in(3) {
         return match random.below(4) {
             0 => typed_literal(random, ty),

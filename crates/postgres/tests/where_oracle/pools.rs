@@ -3,7 +3,7 @@
 use schema::ColumnType;
 
 /// The columns: two of each type that can be compared.
-pub const COLUMNS: [(&str, &str); 31] = [
+pub const COLUMNS: [(&str, &str); 35] = [
     ("ba", "bool"),
     ("bb", "bool"),
     ("i2a", "int2"),
@@ -20,6 +20,10 @@ pub const COLUMNS: [(&str, &str); 31] = [
     ("tb", "text"),
     ("va", "varchar"),
     ("vb", "varchar"),
+    ("ca", "bpchar"),
+    ("cb", "bpchar"),
+    ("na", "numeric"),
+    ("nb", "numeric"),
     ("ua", "uuid"),
     ("ub", "uuid"),
     ("da", "date"),
@@ -95,9 +99,26 @@ pub fn pool(ty: &str) -> &'static [&'static str] {
             "1e-5",
             "9007199254740993",
         ],
-        "numeric" => {
-            &["0", "1", "2.0", "0.5", "-1.50", "10.5", "0.1", "3.14159", "1e10", "9223372036854775808", "NaN"]
-        }
+        "numeric" => &[
+            "0",
+            "1",
+            "2.0",
+            "0.5",
+            "-1.50",
+            "1.00",
+            "2",
+            "10.5",
+            "0.1",
+            "3.14159",
+            "1e10",
+            "9223372036854775808",
+            "NaN",
+            "0.50",
+            "Infinity",
+            "-Infinity",
+            "12345678901234567890.123456789",
+        ],
+        "bpchar" => &["a", "a  ", "b", "ab", "ab ", "", "  ", " a", "X", "école", "1", "a\nb "],
         "text" | "varchar" => &[
             "",
             "a",
@@ -225,6 +246,8 @@ pub fn column_type(name: &str) -> ColumnType {
         "int8" => ColumnType::Int8,
         "float4" => ColumnType::Float4,
         "float8" => ColumnType::Float8,
+        "numeric" => ColumnType::Numeric,
+        "bpchar" => ColumnType::Bpchar,
         "text" => ColumnType::Text,
         "varchar" => ColumnType::Varchar,
         "uuid" => ColumnType::Uuid,
