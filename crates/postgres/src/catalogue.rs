@@ -59,8 +59,10 @@ const HISTORY: &str = "
     WHERE d.version IS NOT NULL
     ORDER BY min(d.id) OVER (PARTITION BY d.txid, d.version), d.txid, d.id";
 
+/// Synced, or to be synced again as soon as what was done to them is undone.
 const LIVE_TABLES: &str = "
-    SELECT e.oid::bigint FROM electric.electrified e JOIN pg_catalog.pg_class c ON c.oid = e.oid";
+    SELECT e.oid::bigint FROM electric.electrified e JOIN pg_catalog.pg_class c ON c.oid = e.oid
+    UNION ALL SELECT s.relation::bigint FROM electric.suspended_tables() s";
 
 const CLUSTER_ID: &str =
     "SELECT coalesce(content #>> '{}', '') FROM electric.transaction_marker WHERE id = 'cluster_id'";

@@ -4,7 +4,7 @@
 //! last transaction that was handed over, so clients notice nothing but a pause. Only when the stream can't go on without a
 //! gap (the slot is gone, the database is another one) is everything made anew, and clients are sent away to come back.
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use change::Lsn;
 use postgres::{
@@ -12,7 +12,7 @@ use postgres::{
     catalogue,
     connection::{ConnectConfig, Purpose, connect},
     install::{self, LeftOverSubscription},
-    replication::{self, Event, Publication, SlotFate, Started},
+    replication::{self, Control, Event, Publication, SlotFate, Started},
 };
 use session::SessionConfig;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +22,7 @@ use crate::{
     connection::Hub,
     connector_error::{Failure, Recovery},
     database::Database,
+    drift::{self, Detector},
     http::App,
     instances::{self, Instances, SharedWorld},
     readiness::Phase,
@@ -45,6 +46,7 @@ pub struct Connector {
     limits: ClientLimits,
     window: journal::Limits,
     shapes: ShapeConfig,
+    drift_interval: Duration,
 }
 
 /// What outlives a lost connection.
@@ -80,6 +82,7 @@ impl Connector {
             limits: config.clients,
             window: config.window,
             shapes: config.shapes,
+            drift_interval: config.drift_interval,
         }
     }
 
@@ -151,7 +154,7 @@ impl Connector {
         &self,
         following: &mut Option<Following>,
         recovery: &mut Recovery,
-    ) -> Result<std::convert::Infallible, Failure> {
+    ) -> Result<Infallible, Failure> {
         let target = self.prepare(following).await?;
         let Some(following) = following else { return Err(Failure::Gap) };
         if let Some(proxy) = &self.app.proxy {
@@ -163,6 +166,27 @@ impl Connector {
         self.app.readiness.enter(Phase::Subscribing);
         let control = following.stream.control();
         control.reach(target);
+        let detector = Detector {
+            app: self.app.clone(),
+            config: self.config.clone(),
+            interval: self.drift_interval,
+            control: control.clone(),
+        };
+        tokio::select! {
+            failed = self.stream(following, &hub, target, &control, recovery) => failed,
+            never = detector.run() => match never {},
+        }
+    }
+
+    /// Hands on what the stream brings.
+    async fn stream(
+        &self,
+        following: &mut Following,
+        hub: &Hub,
+        target: Lsn,
+        control: &Control,
+        recovery: &mut Recovery,
+    ) -> Result<Infallible, Failure> {
         loop {
             // Looked at before the first event: an idle database may have none for a long while.
             if !self.app.readiness.is_ready() && hub.stream.position() >= target {
@@ -198,6 +222,7 @@ impl Connector {
                 "the left-over subscription postgres_1 makes Postgres retry for ever, and the role may not drop it. Run as superuser: {sql}"
             ),
         }
+        drift::at_start(&self.app, &client).await?;
         if following.is_none() {
             let catalogue = catalogue::load(&client).await?;
             for table in &catalogue.dropped {

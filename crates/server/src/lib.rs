@@ -10,6 +10,7 @@ mod connection;
 mod connector;
 mod connector_error;
 mod database;
+mod drift;
 mod gate;
 mod http;
 mod initial;

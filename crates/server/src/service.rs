@@ -52,8 +52,13 @@ impl Service {
             instance_id: config.instance_id.clone(),
             warnings: warnings(&config),
         };
-        let app =
-            Arc::new(App { readiness: Readiness::default(), hub: ArcSwapOption::empty(), proxy, about });
+        let app = Arc::new(App {
+            readiness: Readiness::default(),
+            hub: ArcSwapOption::empty(),
+            proxy,
+            guard: ArcSwapOption::empty(),
+            about,
+        });
         let (disconnect, hang_up) = (CancellationToken::new(), CancellationToken::new());
         let listeners = TaskTracker::new();
         for socket in sockets {

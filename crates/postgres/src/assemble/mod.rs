@@ -91,6 +91,10 @@ pub struct Assembler {
     records: Vec<Record>,
     size: usize,
     has_ddl: bool,
+    /// Relations of the open transaction that are not as the schema says.
+    suspects: Vec<u32>,
+    /// Whether one of them still was not at its end.
+    is_suspicious: bool,
 }
 
 /// A message of the open transaction that is read at its commit.
@@ -114,6 +118,8 @@ impl Assembler {
             records: Vec::new(),
             size: 0,
             has_ddl: false,
+            suspects: Vec::new(),
+            is_suspicious: false,
         }
     }
 
@@ -145,6 +151,12 @@ impl Assembler {
         self.begun.is_some()
     }
 
+    /// Whether a table turned out to have other columns than is known, since this was last asked: it was changed behind
+    /// everybody's back, or a migration about it is yet to come.
+    pub fn take_suspicion(&mut self) -> bool {
+        std::mem::take(&mut self.is_suspicious)
+    }
+
     /// Everything up to `position` has been handed in.
     pub fn reached(&mut self, position: Lsn) {
         if self.progress.pass(position) {
@@ -168,6 +180,9 @@ impl Assembler {
                 Message::Relation(relation) => {
                     if self.progress.reveal(&relation) {
                         self.reclassify();
+                    }
+                    if relation::differs(&relation, self.progress.schema()) {
+                        self.suspects.push(relation.id);
                     }
                     let role = Role::new(relation, self.progress.schema())?;
                     self.relations.insert(role.relation.id, Arc::new(role));
@@ -200,6 +215,7 @@ impl Assembler {
         self.records.shrink_to(1024);
         self.size = 0;
         self.has_ddl = false;
+        self.suspects.clear();
     }
 
     fn commit(&mut self, commit: Commit) -> Result<Assembled, AssembleError> {
@@ -207,6 +223,9 @@ impl Assembler {
         let xid = Xid::extend(begin.xid, self.reference);
         self.reference = self.reference.max(xid);
         let migration = if self.has_ddl { self.apply_ddl(xid)? } else { None };
+        let schema = self.progress.schema();
+        let suspects = self.suspects.iter().filter_map(|id| self.relations.get(id));
+        self.is_suspicious |= suspects.into_iter().any(|role| relation::differs(&role.relation, schema));
         let mut net = Net::new(self.records.len());
         let mut author = None;
         for record in &self.records {

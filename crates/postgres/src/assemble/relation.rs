@@ -85,6 +85,15 @@ impl Role {
     }
 }
 
+/// Whether a table that clients get has other columns than its definition says. Inside of a transaction that is no wonder.
+pub(super) fn differs(relation: &Relation, schema: &Schema) -> bool {
+    let table = schema.table(RelationId(relation.id)).filter(|table| table.held_back.is_none());
+    table.is_some_and(|table| {
+        relation.columns.len() != table.columns.len()
+            || table.columns.iter().any(|column| position(relation, &column.name).is_none())
+    })
+}
+
 fn position(relation: &Relation, column: &str) -> Option<usize> {
     relation.columns.iter().position(|name| name == column)
 }

@@ -140,6 +140,7 @@ struct Shared {
     confirmed: AtomicU64,
     wanted: AtomicU64,
     changed: Notify,
+    suspicion: Notify,
 }
 
 impl Control {
@@ -154,6 +155,11 @@ impl Control {
         if self.0.wanted.fetch_max(position.0, Ordering::AcqRel) < position.0 {
             self.0.changed.notify_one();
         }
+    }
+
+    /// Waits until the stream shows a table that is not as its definition says. One occasion wakes one waiter, now or later.
+    pub async fn suspicion(&self) {
+        self.0.suspicion.notified().await;
     }
 
     fn confirmed(&self) -> Lsn {
@@ -311,6 +317,14 @@ impl Stream {
 
     /// Says how much the event weighs that came of it.
     fn read_event(&mut self, event: WalEvent) -> Result<usize, StreamError> {
+        let read = self.assemble(event);
+        if self.assembler.take_suspicion() {
+            self.control.0.suspicion.notify_one();
+        }
+        read
+    }
+
+    fn assemble(&mut self, event: WalEvent) -> Result<usize, StreamError> {
         match event {
             WalEvent::Data { bytes, .. } => match self.assembler.message(bytes)? {
                 Assembled::Pending => {}

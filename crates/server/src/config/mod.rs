@@ -43,6 +43,8 @@ pub struct Config {
     pub window: journal::Limits,
     /// Bounds on shapes, and on what they cost.
     pub shapes: ShapeConfig,
+    /// Between two looks for changes of synced tables that nobody captured.
+    pub drift_interval: Duration,
     /// What clients are told as the server's identity; never empty.
     pub instance_id: String,
     /// How long an orderly stop may take.
@@ -144,6 +146,9 @@ impl Config {
             span: source.read(s::ELECTRIC_RESUMABLE_WAL_WINDOW, parse::size).unwrap_or(2 << 30),
         };
         let shapes = shapes::read(&mut source);
+        let drift_interval = source
+            .read(s::TIELINE_DRIFT_INTERVAL, |v| parse::duration_from(v, Duration::from_secs(1), "1s"))
+            .unwrap_or(Duration::from_secs(10));
         let instance_id = source.text(s::ELECTRIC_INSTANCE_ID).unwrap_or_else(|| Uuid::new_v4().to_string());
         let shutdown_timeout =
             source.read(s::TIELINE_SHUTDOWN_TIMEOUT, parse::duration).unwrap_or(Duration::from_secs(5));
@@ -158,6 +163,7 @@ impl Config {
                 clients,
                 window,
                 shapes,
+                drift_interval,
                 instance_id,
                 shutdown_timeout,
                 log,

@@ -41,6 +41,8 @@ settings! {
             "Whether connections to Postgres must be encrypted; `false` tries without when Postgres offers no TLS."
         DATABASE_USE_IPV6 "`false`"
             "Which address family is tried first; all addresses of the host are tried in the end."
+        TIELINE_DRIFT_INTERVAL "`10s`"
+            "How often synced tables are compared with what is recorded of them, for changes that nobody captured; at least 1s."
         ELECTRIC_WRITE_TO_PG_MODE "`direct_writes`"
             "`direct_writes` or `logical_replication`; the second is accepted and served by direct writes."
         LOGICAL_PUBLISHER_HOST "unused"

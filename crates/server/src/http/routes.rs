@@ -13,6 +13,7 @@ use axum::{
 };
 use bytes::BytesMut;
 use hyper_util::rt::TokioIo;
+use postgres::drift::GuardTier;
 use tokio::net::TcpStream;
 
 use super::{handshake, migrations, status, tunnel::Tunnel};
@@ -30,6 +31,8 @@ pub struct App {
     pub hub: ArcSwapOption<Hub>,
     /// The migrations proxy, if there is one.
     pub proxy: Option<ProxyService>,
+    /// How changes of synced tables are noticed, once that is known.
+    pub guard: ArcSwapOption<GuardTier>,
     /// What the JSON status says of the configuration.
     pub about: status::About,
 }
@@ -74,7 +77,8 @@ async fn text_status(State(app): State<Arc<App>>) -> Response {
 
 async fn json_status(State(app): State<Arc<App>>) -> Response {
     let phase = app.readiness.phase();
-    let report = app.about.report(phase, app.hub.load_full().as_deref());
+    let guard = app.guard.load_full();
+    let report = app.about.report(phase, app.hub.load_full().as_deref(), guard.as_deref().copied());
     open_to_all((code(phase), axum::Json(report)).into_response())
 }
 

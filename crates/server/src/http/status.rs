@@ -1,5 +1,6 @@
 //! `GET /api/status.json`: how the service does, without user ids and without secrets.
 
+use postgres::drift::GuardTier;
 use serde::Serialize;
 
 use crate::{connection::Hub, readiness::Phase};
@@ -52,6 +53,12 @@ struct StreamReport {
 struct SchemaReport {
     version: Option<String>,
     tables: usize,
+    /// How changes of synced tables are noticed: 1 or 2 (spec 04 §11).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tier: Option<u8>,
+    /// What that means.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tier_means: Option<&'static str>,
     held_back: Vec<HeldBack>,
 }
 
@@ -65,7 +72,7 @@ struct HeldBack {
 impl About {
     /// The report of the moment.
     #[must_use]
-    pub fn report(&self, phase: Phase, hub: Option<&Hub>) -> Report<'_> {
+    pub fn report(&self, phase: Phase, hub: Option<&Hub>, guard: Option<GuardTier>) -> Report<'_> {
         Report {
             status: phase.word(),
             message: phase.status(),
@@ -73,7 +80,7 @@ impl About {
             instance_id: &self.instance_id,
             auth: Auth { mode: self.auth_mode },
             stream: hub.map(stream_report),
-            schema: hub.map(schema_report),
+            schema: hub.map(|hub| schema_report(hub, guard)),
             warnings: &self.warnings,
         }
     }
@@ -90,7 +97,7 @@ fn stream_report(hub: &Hub) -> StreamReport {
     }
 }
 
-fn schema_report(hub: &Hub) -> SchemaReport {
+fn schema_report(hub: &Hub, guard: Option<GuardTier>) -> SchemaReport {
     let schema = hub.stream.schema();
     let held_back = schema.tables().filter_map(|table| {
         let reason = table.held_back.clone()?;
@@ -99,6 +106,8 @@ fn schema_report(hub: &Hub) -> SchemaReport {
     SchemaReport {
         version: schema.version.clone(),
         tables: schema.tables().len(),
+        tier: guard.map(GuardTier::number),
+        tier_means: guard.map(GuardTier::meaning),
         held_back: held_back.collect(),
     }
 }

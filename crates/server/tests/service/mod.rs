@@ -1,6 +1,7 @@
 //! The service against a real Postgres: one private cluster for all tests but those that break it, a database for each.
 
 mod connection;
+mod drift;
 mod http;
 mod migrating;
 mod outage;
