@@ -57,6 +57,28 @@ impl Database {
     }
 }
 
+/// Runs statements about synced tables as where the service may not make event triggers: nothing is captured and nothing
+/// refused.
+///
+/// # Panics
+/// If a statement fails.
+pub async fn unguarded(client: &Client, sql: &str) {
+    let switch = |state: &str| {
+        format!(
+            "DO $switch$ DECLARE name text; BEGIN
+                FOR name IN SELECT evtname FROM pg_event_trigger WHERE evtname LIKE 'electric\\_%' LOOP
+                    EXECUTE format('ALTER EVENT TRIGGER %I {state}', name);
+                END LOOP;
+             END $switch$"
+        )
+    };
+    for part in [&switch("DISABLE"), sql, &switch("ENABLE ALWAYS")] {
+        if let Err(error) = client.batch_execute(part).await {
+            panic!("{part}\n{error:?}");
+        }
+    }
+}
+
 async fn connect(url: &str) -> Client {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("a connection to Postgres");
     tokio::spawn(async move {

@@ -96,13 +96,27 @@ CREATE OR REPLACE PROCEDURE electric.guard(relation oid)
                 RAISE NOTICE 'Migration affecting electrified table %', electric.shown_name(found.after)
                     USING DETAIL = 'Capturing migration: ' || statement, SCHEMA = found.after ->> 'schema', TABLE = found.after ->> 'name';
             END LOOP;
-            IF found.before -> 'columns' <> found.after -> 'columns' THEN
-                CALL electric.absorb(relation);
-                CALL electric.warn_of_limits(relation, electric.relation_text(relation));
-            ELSE
-                CALL electric.remember(relation);
-                CALL electric.capture(relation);
-            END IF;
+            BEGIN
+                IF found.before -> 'columns' <> found.after -> 'columns' THEN
+                    CALL electric.absorb(relation);
+                    CALL electric.warn_of_limits(relation, electric.relation_text(relation));
+                ELSE
+                    CALL electric.remember(relation);
+                    CALL electric.capture(relation);
+                END IF;
+            EXCEPTION WHEN OTHERS THEN
+                -- Class 40 and 55P03 are about other sessions, and may be gone at the next try.
+                IF SQLSTATE LIKE '40%' OR SQLSTATE = '55P03' THEN
+                    RAISE;
+                ELSIF electric.is_bypassed() THEN
+                    CALL electric.suspend_table(relation, 'its change can''t be passed on to clients: ' || SQLERRM);
+                ELSE
+                    RAISE EXCEPTION USING ERRCODE = SQLSTATE,
+                        MESSAGE = format('Cannot capture the change of electrified table %s: %s', electric.shown_name(found.after), SQLERRM),
+                        HINT = 'Clients would go wrong without it. For maintenance, SET electric.bypass_guards = on; the table then leaves the sync.',
+                        SCHEMA = found.after ->> 'schema', TABLE = found.after ->> 'name';
+                END IF;
+            END;
         ELSIF found.verdict = 'refused' AND electric.is_bypassed() THEN
             IF found.code = 'EX004' THEN
                 CALL electric.remove_table(relation);

@@ -423,10 +423,44 @@ async fn whoever_makes_the_change() {
         r#"Cannot drop column "v" of electrified table "public"."t""#,
     );
     run(&client, "ALTER TABLE t ADD COLUMN added int; CREATE INDEX added ON t (added); CREATE TABLE own (id int); DROP TABLE own").await;
+    run(&client, "RESET ROLE").await;
+    assert_eq!(refused(&client, &format!("DROP OWNED BY {role} CASCADE")).await.code().code(), "EX004");
     // Nor does it help to say that the changes come from another server.
-    run(&client, "RESET ROLE; SET session_replication_role = replica").await;
+    run(&client, "SET session_replication_role = replica").await;
     assert_eq!(refused(&client, "DROP TABLE t").await.code().code(), "EX004");
     assert_eq!(refused(&client, "ALTER TABLE t DROP COLUMN v").await.code().code(), "EX010");
     run(&client, "ALTER TABLE t ADD COLUMN more int; SET search_path = nowhere; ALTER TABLE public.t ADD COLUMN most int").await;
     assert_eq!(value(&client, "SELECT count(*) FROM electric.ddl_commands").await, "4");
+}
+
+#[tokio::test]
+async fn tablespaces() {
+    let (database, client) = guarded().await;
+    let space = format!("space_{}", database.name);
+    run(&client, "SET allow_in_place_tablespaces = on").await;
+    run(&client, &format!("CREATE TABLESPACE {space} LOCATION ''")).await;
+    for statement in [
+        format!("ALTER TABLE t SET TABLESPACE {space}"),
+        format!("ALTER TABLE ALL IN TABLESPACE pg_default SET TABLESPACE {space}"),
+    ] {
+        assert_eq!(refused(&client, &statement).await.code().code(), "EX007", "{statement}");
+    }
+    run(&client, &format!("DROP TABLESPACE {space}")).await;
+}
+
+/// What can't be passed on must not happen either.
+#[tokio::test]
+async fn a_capture_that_fails() {
+    let (_database, client) = guarded().await;
+    run(&client, "DROP TABLE electric.shadow__public__t").await;
+    let before = value(&client, "SELECT count(*) FROM electric.ddl_commands").await;
+    let refusal = refused(&client, "ALTER TABLE t ADD COLUMN fine text").await;
+    assert!(
+        refusal.message().starts_with(r#"Cannot capture the change of electrified table "public"."t": "#),
+        "{refusal}"
+    );
+    assert!(refusal.hint().is_some_and(|hint| hint.contains("electric.bypass_guards")));
+    assert_eq!(value(&client, "SELECT count(*) FROM electric.ddl_commands").await, before);
+    run(&client, "SET electric.bypass_guards = on; ALTER TABLE t ADD COLUMN fine text").await;
+    assert_eq!(value(&client, "SELECT count(*) FROM electric.electrified").await, "1");
 }

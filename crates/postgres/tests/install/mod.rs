@@ -22,7 +22,7 @@ mod truncate;
 mod versions;
 
 use postgres::install::install;
-use testkit::Database;
+use testkit::{Database, unguarded};
 use tokio_postgres::{Client, SimpleQueryMessage, error::DbError};
 
 /// A database with schema `electric`, and a connection to it.
@@ -45,18 +45,6 @@ async fn run(client: &Client, sql: &str) {
 async fn refused(client: &Client, sql: &str) -> DbError {
     let error = client.batch_execute(sql).await.expect_err(sql);
     error.as_db_error().unwrap_or_else(|| panic!("{error:?}")).clone()
-}
-
-/// Runs statements as where there are no event triggers: nobody asks, and nothing is captured.
-async fn unguarded(client: &Client, sql: &str) {
-    let triggers = rows(client, "SELECT evtname FROM pg_event_trigger WHERE evtname LIKE 'electric\\_%'").await;
-    for trigger in &triggers {
-        run(client, &format!("ALTER EVENT TRIGGER {trigger} DISABLE")).await;
-    }
-    run(client, sql).await;
-    for trigger in &triggers {
-        run(client, &format!("ALTER EVENT TRIGGER {trigger} ENABLE ALWAYS")).await;
-    }
 }
 
 /// The result as text: columns joined by `|`, NULL as nothing.

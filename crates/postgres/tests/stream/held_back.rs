@@ -1,6 +1,7 @@
 //! A table that was changed in a way that clients can't follow, as the stream sees it and as a service does that starts later.
 
 use postgres::catalogue;
+use testkit::unguarded;
 
 use super::{Synced, replica::Replica};
 
@@ -12,14 +13,14 @@ async fn an_incompatible_change_holds_its_table_back_in_the_stream_and_at_the_st
     let mut replica = Replica::start(&synced).await;
     for change in [
         "ALTER TABLE t ADD COLUMN w text",
-        // What has no event trigger in the way, such as a restored dump, can do this.
-        "SET LOCAL session_replication_role = replica; ALTER TABLE t ALTER COLUMN v TYPE int USING v::int",
+        "ALTER TABLE t ALTER COLUMN v TYPE int USING v::int",
         "ALTER TABLE t ADD COLUMN x text",
     ] {
         let capture = "CALL electric.sync_shadow('t'::regclass); CALL electric.capture('t'::regclass)";
-        synced.run(&format!("BEGIN; {change}; {capture}; COMMIT")).await;
+        // Where no event trigger is in the way, this can happen.
+        unguarded(&synced.app, &format!("BEGIN; {change}; {capture}; COMMIT")).await;
     }
-    synced.run("ALTER TABLE u ADD COLUMN note text; CALL electric.sync_shadow('u'::regclass); CALL electric.capture('u'::regclass)").await;
+    synced.run("ALTER TABLE u ADD COLUMN note text").await;
     synced.run("INSERT INTO u VALUES (1, 'goes on')").await;
     replica.catch_up(&synced.app).await;
 

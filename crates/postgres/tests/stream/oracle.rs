@@ -141,7 +141,6 @@ async fn a_column_added_in_the_midst_of_a_transaction() {
     synced
         .run(
             "BEGIN; INSERT INTO items VALUES (1, 'before'); ALTER TABLE items ADD COLUMN more int;
-             CALL electric.sync_shadow('items'::regclass); CALL electric.capture('items'::regclass);
              INSERT INTO items VALUES (2, 'after', 5); UPDATE items SET more = 1 WHERE id = 1; COMMIT",
         )
         .await;

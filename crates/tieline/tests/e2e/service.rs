@@ -93,6 +93,11 @@ impl Service {
         self.postgres.batch_execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
     }
 
+    /// Runs SQL in Postgres that nobody guards or captures.
+    pub async fn unguarded(&self, sql: &str) {
+        testkit::unguarded(&self.postgres, sql).await;
+    }
+
     /// Waits until a query in Postgres gives true.
     pub async fn wait(&self, sql: &str) {
         let until = Instant::now() + PATIENCE;

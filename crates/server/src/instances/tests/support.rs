@@ -97,6 +97,11 @@ impl Setting {
         }
     }
 
+    /// Runs statements about synced tables that nobody refuses.
+    pub async fn unguarded(&self, sql: &str) {
+        testkit::unguarded(&self.app, sql).await;
+    }
+
     /// Waits until the stream has everything that is committed now, and tells how far that is.
     pub async fn caught_up(&self) -> Lsn {
         let end = wal_end(&self.app).await;
