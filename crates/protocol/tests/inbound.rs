@@ -1,5 +1,7 @@
 //! The writes of clients (spec 02 §6.5, 03 §6).
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use change::{ClientOpKind, Field, Tag};
 use protocol::{
@@ -133,8 +135,49 @@ fn columns_that_the_client_does_not_know_are_absent() {
     for op in &transactions[0].ops {
         assert_eq!((&op.values[2], &op.written[..]), (&Field::Absent, &[false, true, false][..]));
     }
-    inbound.schema = schema_of([]);
-    let rejection = inbound.decode([begin(1, 1), insert(0, texts(&["x", "1"]), &[])]).unwrap_err();
+}
+
+#[test]
+fn what_is_written_to_a_table_that_left_the_sync_is_refused_and_what_came_before_is_not() {
+    let two = || {
+        [table(1, "t", &[("id", "int4"), ("a", "text")], &["id"]), table(2, "u", &[("id", "int4")], &["id"])]
+    };
+    let mut inbound = Inbound::new(schema_of(two())).announce(0, "t", &["id", "a"]).announce(1, "u", &["id"]);
+    inbound.schema.remove(change::RelationId(1));
+    let refused = |ops: Vec<Op>, inbound: &mut Inbound| inbound.decode(ops).unwrap_err();
+    let gone = RejectionReason::NotSynced { table: "t".into() };
+    let ops = vec![
+        begin(1, 1),
+        insert(1, texts(&["7"]), &[]),
+        commit(),
+        begin(2, 2),
+        insert(1, texts(&["8"]), &[]),
+        insert(0, texts(&["1", "x"]), &[]),
+        commit(),
+        begin(3, 3),
+    ];
+    let rejection = refused(ops, &mut inbound);
+    assert_eq!((&rejection.reason, rejection.position), (&gone, Some(2)));
+    assert_eq!(rejection.accepted.iter().map(|t| t.lsn.position()).collect::<Vec<_>>(), [1]);
+    assert_eq!(rejection.lsn.as_ref().map(change::ClientLsn::position), Some(2));
+    assert!(rejection.response().message().contains("\"t\""), "{rejection}");
+
+    // A row that refers to one of it asks to keep that alive: nobody has to.
+    let compensating =
+        [begin(4, 4), compensation(0, texts(&["1", "x"]), &[]), insert(1, texts(&["9"]), &[]), commit()];
+    assert_eq!(inbound.decode(compensating).unwrap()[0].ops.len(), 1);
+
+    // A client that connects later knows the table as well as the one that was there.
+    let mut late = Inbound::new(inbound.schema.clone()).announce(0, "t", &["id", "a"]);
+    assert_eq!(refused(vec![begin(5, 5), delete(0, texts(&["1", "x"]), &[])], &mut late).reason, gone);
+    assert_eq!(late.decode([begin(5, 5), compensation(0, texts(&["1", "x"]), &[]), commit()]), Ok(vec![]));
+
+    // Another table of the name takes what fits it.
+    inbound.schema.insert(Arc::new(table(9, "t", &[("a", "text"), ("id", "int4")], &["id"])));
+    let transactions = inbound.decode([begin(6, 6), insert(0, texts(&["1", "x"]), &[]), commit()]).unwrap();
+    assert_eq!(transactions[0].ops[0].relation.0, 9);
+    inbound.schema.insert(Arc::new(table(9, "t", &[("id", "int4")], &["id"])));
+    let rejection = refused(vec![begin(7, 7), insert(0, texts(&["1", "x"]), &[])], &mut inbound);
     assert_eq!(rejection.reason, RejectionReason::StaleRelation("t".into()));
 }
 

@@ -100,11 +100,10 @@ impl Inbound {
     /// `SatRelation`.
     pub(crate) fn relation(&mut self, relation: &SatRelation, cx: &mut Context<'_>) -> Flow {
         let schema = cx.world.schema();
-        let decoder = self.decoder(cx.config);
-        decoder.announce(relation, &schema).map_err(|refused| {
-            cx.out.push(Output::WriteRejected { position: None, reason: refused.to_string() });
-            Ending::refused(refused.response().into_frame())
-        })
+        let Err(refused) = self.decoder(cx.config).announce(relation, &schema) else { return Ok(()) };
+        cx.out.push(Output::WriteRejected { position: None, reason: refused.to_string() });
+        self.failure = Some(Ending::refused(refused.response().into_frame()));
+        self.end_if_written()
     }
 
     /// `SatOpLog`.

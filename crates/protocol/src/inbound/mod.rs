@@ -16,7 +16,7 @@ use schema::Schema;
 pub use rejection::{Rejection, RejectionReason};
 pub use relation::{InboundRelation, RelationRefused};
 
-use self::{operation::KeyChange, rejection::Fault};
+use self::{operation::KeyChange, rejection::Fault, relation::Announced};
 use crate::{
     op_log::{Op, OpLog},
     wire::SatRelation,
@@ -46,7 +46,7 @@ const MAX_TIMESTAMP_MS: u64 = 9_224_318_015_999_999;
 pub struct InboundDecoder {
     client: ClientId,
     limits: InboundLimits,
-    relations: HashMap<u32, InboundRelation>,
+    relations: HashMap<u32, Announced>,
     incomplete: Option<Incomplete>,
 }
 
@@ -74,12 +74,13 @@ impl InboundDecoder {
         InboundDecoder { client, limits, relations: HashMap::new(), incomplete: None }
     }
 
-    /// Takes note of a relation, or of another definition of one.
+    /// Takes note of a relation, or of another definition of one. A table that the client has and that is not synced any more is no
+    /// mistake before it is written to.
     ///
     /// # Errors
     /// [`RelationRefused`] when it does not fit the schema; the connection is closed then (spec 03 §6.3).
     pub fn announce(&mut self, relation: &SatRelation, schema: &Schema) -> Result<(), RelationRefused> {
-        let bound = InboundRelation::bind(relation, schema)?;
+        let bound = Announced::bind(relation, schema)?;
         if self.relations.len() >= InboundRelation::MAX && !self.relations.contains_key(&relation.relation_id)
         {
             return Err(RelationRefused::TooMany);
@@ -98,13 +99,16 @@ impl InboundDecoder {
     /// What stays incomplete is kept for the next op log.
     ///
     /// # Errors
-    /// [`Rejection`]: nothing of the message is accepted, except that a change of a primary key spares the transactions
-    /// before it. The connection is to be closed after the error has been sent.
+    /// [`Rejection`]: nothing of the message is accepted, except that a change of a primary key and a write to a table that is not
+    /// synced any more spare the transactions before it. The connection is to be closed after the error has been sent.
     pub fn decode(&mut self, log: &OpLog, schema: &Schema) -> Result<Vec<ClientTransaction>, Box<Rejection>> {
         let mut complete = Vec::new();
-        if let Err(fault) = self.read(log, schema, &mut complete) {
-            let position = self.incomplete.take().map(|i| i.transaction.lsn.position());
-            return Err(Box::new(fault.reject(position)));
+        let fault = self.read(log, schema, &mut complete).err().map(|fault| {
+            let at = self.incomplete.take().map(|incomplete| incomplete.transaction.lsn);
+            (fault, at)
+        });
+        if let Some((fault, at)) = fault.as_ref().filter(|(fault, _)| !fault.spares_earlier()) {
+            return Err(Box::new(fault.clone().reject(at.clone(), Vec::new())));
         }
         let mut accepted = Vec::with_capacity(complete.len());
         for Incomplete { transaction, key_change, .. } in complete {
@@ -117,7 +121,10 @@ impl InboundDecoder {
                 None => accepted.push(transaction),
             }
         }
-        Ok(accepted)
+        match fault {
+            Some((fault, at)) => Err(Box::new(fault.reject(at, accepted))),
+            None => Ok(accepted),
+        }
     }
 
     fn read(&mut self, log: &OpLog, schema: &Schema, complete: &mut Vec<Incomplete>) -> Result<(), Fault> {
@@ -145,7 +152,7 @@ impl InboundDecoder {
             let incomplete = self.incomplete.as_mut().ok_or(RejectionReason::NoTransaction)?;
             let relation = self.relations.get_mut(&row_op.relation);
             let relation = relation.ok_or(RejectionReason::UnknownRelation(row_op.relation))?;
-            relation.rebind(schema)?;
+            let Some(relation) = relation.writable(kind, &row_op, schema)? else { continue };
             let weight = operation::weight(relation, &row_op);
             spent.bytes = spent.bytes.saturating_add(weight);
             spent.check(&self.limits)?;

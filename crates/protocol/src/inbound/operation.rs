@@ -23,6 +23,18 @@ pub(super) enum Kind {
     Compensation,
 }
 
+impl Kind {
+    /// Whether an operation only asks to keep a row alive. An update without the old row is how clients before 0.8 said it
+    /// (spec 02 §6.5).
+    pub(super) fn only_keeps(self, op: &RowOp<'_>) -> bool {
+        match self {
+            Kind::Compensation => true,
+            Kind::Update => op.old.is_none(),
+            Kind::Insert | Kind::Delete => false,
+        }
+    }
+}
+
 /// An update that changes its row's key.
 #[derive(Debug)]
 pub(super) struct KeyChange {
@@ -97,7 +109,6 @@ pub(super) fn decode(
             let values = reader.row(old)?;
             Ok(Decoded { op: make(ClientOpKind::Delete, values, unwritten()), key_change: None })
         }
-        // An update without the old row is how clients before 0.8 said it (spec 02 §6.5).
         (Kind::Compensation | Kind::Update, Some(row), None) => match reader.key(row)? {
             Some(values) => {
                 Ok(Decoded { op: make(ClientOpKind::Compensation, values, unwritten()), key_change: None })

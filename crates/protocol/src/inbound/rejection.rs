@@ -10,9 +10,10 @@ use crate::{error::ErrorCode, value::Refusal, wire::SatErrorResp};
 /// An op log is refused (spec 03 §6.2). `Display` and `Debug` are safe to log.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Rejection {
-    /// The transactions before the offending one that count all the same; only ever some when a primary key changed.
+    /// The transactions before the offending one that count all the same: when what is wrong is not a matter of the message, but
+    /// of what the transaction does (a primary key changed, a table is not synced any more).
     pub accepted: Vec<ClientTransaction>,
-    /// The position to name in the error; only when a primary key changed.
+    /// The position to name in the error; in the same cases.
     pub lsn: Option<ClientLsn>,
     /// The text for the client. It may quote the refused value: not for logs.
     pub client_message: String,
@@ -66,9 +67,18 @@ pub enum RejectionReason {
     /// No `SatRelation` with this id came before.
     #[error("relation {0} was not announced")]
     UnknownRelation(u32),
-    /// The announced table is no longer synced, or no longer has the columns.
-    #[error("relation of table \"{0}\" is out of date: the table has changed or is no longer synced")]
+    /// The announced table no longer has the columns.
+    #[error("relation of table \"{0}\" is out of date: the table has changed")]
     StaleRelation(String),
+    /// Clients have the table, but it is no longer synced.
+    #[error(
+        "table \"{table}\" is not synced any more, and what is written to it can't be taken: undo that in the local database, or \
+         have the table electrified again"
+    )]
+    NotSynced {
+        /// The table.
+        table: String,
+    },
     /// A tag is not of the form `origin@milliseconds`.
     #[error("malformed tag on an operation of table \"{0}\"")]
     Tag(String),
@@ -132,6 +142,7 @@ impl fmt::Debug for Rejection {
 impl std::error::Error for Rejection {}
 
 /// A [`Rejection`] in the making.
+#[derive(Clone)]
 pub(super) struct Fault {
     reason: RejectionReason,
     /// For the client, where the reason alone does not do.
@@ -145,10 +156,18 @@ impl Fault {
         Fault { reason, client_message: Some(refusal.0) }
     }
 
-    pub(super) fn reject(self, position: Option<u64>) -> Rejection {
+    /// Whether the transactions before it count all the same.
+    pub(super) fn spares_earlier(&self) -> bool {
+        matches!(self.reason, RejectionReason::NotSynced { .. } | RejectionReason::StaleRelation(_))
+    }
+
+    /// `at` is the position of the transaction in which it was found.
+    pub(super) fn reject(self, at: Option<ClientLsn>, accepted: Vec<ClientTransaction>) -> Rejection {
+        let lsn = at.clone().filter(|_| self.spares_earlier());
         let Fault { reason, client_message } = self;
         let client_message = client_message.unwrap_or_else(|| reason.to_string());
-        Rejection { accepted: Vec::new(), lsn: None, client_message, reason, position }
+        let position = at.map(|lsn| lsn.position());
+        Rejection { accepted, lsn, client_message, reason, position }
     }
 }
 

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use change::RelationId;
 use schema::{Schema, Table};
 
-use super::rejection::RejectionReason;
+use super::{operation::Kind, rejection::RejectionReason};
 use crate::{
     error::ErrorCode,
+    op_log::RowOp,
     wire::{SatErrorResp, SatRelation},
 };
 
@@ -25,6 +26,52 @@ pub(super) struct ClientColumn {
     pub(super) index: usize,
     /// What the client says; the table's own word counts as well.
     pub(super) nullable: bool,
+}
+
+/// What a client may say of a relation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Announced {
+    /// One of a table that it can write to.
+    Synced(InboundRelation),
+    /// One of a table that it has and can't write to any more: what it wrote is refused, but it may ask to keep rows of it alive,
+    /// which its triggers do whenever it writes a row that refers to one.
+    Retired(String),
+}
+
+impl Announced {
+    /// Finds the table.
+    pub(super) fn bind(relation: &SatRelation, schema: &Schema) -> Result<Announced, RelationRefused> {
+        match InboundRelation::bind(relation, schema) {
+            Err(RelationRefused::UnknownTable { .. }) if is_retired(relation, schema) => {
+                Ok(Announced::Retired(relation.table_name.clone()))
+            }
+            bound => bound.map(Announced::Synced),
+        }
+    }
+
+    /// The relation that an operation is written by, if there is anything to write: a row of a table that is not synced any more needs
+    /// no keeping.
+    pub(super) fn writable(
+        &mut self,
+        kind: Kind,
+        op: &RowOp<'_>,
+        schema: &Schema,
+    ) -> Result<Option<&mut InboundRelation>, RejectionReason> {
+        let bound = match self {
+            Announced::Synced(relation) => relation.rebind(schema).map(|()| Some(relation)),
+            Announced::Retired(table) => Err(RejectionReason::NotSynced { table: table.clone() }),
+        };
+        match bound {
+            Err(RejectionReason::NotSynced { .. }) if kind.only_keeps(op) => Ok(None),
+            bound => bound,
+        }
+    }
+}
+
+fn is_retired(relation: &SatRelation, schema: &Schema) -> bool {
+    schema
+        .retired(&relation.table_name)
+        .is_some_and(|table| table.name == relation.table_name && table.schema == relation.schema_name)
 }
 
 /// A relation does not fit the schema. Only names are shown, none of any row.
@@ -131,11 +178,16 @@ impl InboundRelation {
         &self.columns
     }
 
-    /// Makes sure that the table is the one of the schema of the moment, which may have got columns since.
+    /// Makes sure that the table is the one of the schema of the moment, which may have got columns since, or be another of the
+    /// same name.
     pub(super) fn rebind(&mut self, schema: &Schema) -> Result<(), RejectionReason> {
         let stale = || RejectionReason::StaleRelation(self.table.name.clone());
-        let table =
-            schema.table(self.table.id).filter(|table| table.held_back.is_none()).ok_or_else(stale)?;
+        let is_live = |table: &&Arc<Table>| table.held_back.is_none();
+        let same = schema.table(self.table.id).filter(is_live);
+        let of_the_name = || schema.table_named(&self.table.name).filter(is_live);
+        let table = same
+            .or_else(of_the_name)
+            .ok_or_else(|| RejectionReason::NotSynced { table: self.table.name.clone() })?;
         if Arc::ptr_eq(table, &self.table) {
             return Ok(());
         }
