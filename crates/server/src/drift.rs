@@ -103,7 +103,7 @@ fn report(round: &Round, postponed: &mut HashMap<String, u32>) {
                 "the table is as it was again: clients may have it again, and load it anew"
             ),
             Action::Removed => {
-                tracing::warn!(table, "the synced table was dropped: clients get nothing more of it")
+                tracing::warn!(table, "the synced table was dropped: clients get nothing more of it");
             }
         }
     }
