@@ -1,43 +1,16 @@
 //! TLS: encrypted where it should be, verified where that was asked for, and SCRAM bound to it.
 
-use std::{
-    fs,
-    os::unix::fs::{MetadataExt, PermissionsExt, chown},
-    path::Path,
-};
+use std::{fs, path::Path};
 
 use postgres::{
     connection::{ConnectConfig, ConnectError, Purpose, connect},
     replication::ReplicationStream,
     wire::Wire,
 };
-use testkit::{Cluster, Database, Options};
-
-/// Made for this test, for the name `localhost`; nothing trusts it.
-const CERTIFICATE: &str = include_str!("tls/server.crt");
-const KEY: &str = include_str!("tls/server.key");
+use testkit::{CERTIFICATE, Database, encrypted_cluster};
 
 const HBA: &str =
     "hostnossl all open all trust\nhost all postgres all trust\nhostssl all all all scram-sha-256\n";
-
-/// A cluster that speaks TLS.
-fn encrypted() -> Cluster {
-    let mut cluster =
-        Cluster::temporary(&Options { hba: Some(HBA.to_owned()), ..Options::default() }).expect("a cluster");
-    let data = cluster.data_directory().to_path_buf();
-    let owner = fs::metadata(&data).expect("the data directory");
-    for (name, content) in [("server.crt", CERTIFICATE), ("server.key", KEY)] {
-        let path = data.join(name);
-        fs::write(&path, content).expect("a file");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("permissions");
-        chown(&path, Some(owner.uid()), Some(owner.gid())).expect("an owner");
-    }
-    let settings = fs::read_to_string(data.join("postgresql.conf")).expect("the settings");
-    fs::write(data.join("postgresql.conf"), settings + "\nssl = on\n").expect("the settings");
-    cluster.stop().expect("it stops");
-    cluster.restart().expect("it starts");
-    cluster
-}
 
 fn parse(url: &str, require_ssl: Option<bool>) -> ConnectConfig {
     ConnectConfig::parse(url, require_ssl, None).expect("a connection string").0
@@ -55,7 +28,7 @@ async fn is_encrypted(config: &ConnectConfig) -> Result<bool, ConnectError> {
 
 #[tokio::test]
 async fn is_used_and_verified_as_asked() {
-    let cluster = tokio::task::spawn_blocking(encrypted).await.expect("no panic");
+    let cluster = tokio::task::spawn_blocking(|| encrypted_cluster(HBA)).await.expect("no panic");
     let database = Database::create_in(&cluster).await;
     let admin = database.client().await;
     admin
