@@ -23,6 +23,8 @@ CREATE OR REPLACE FUNCTION electric.write_captures() RETURNS trigger
             SELECT c.conrelid::regclass::text AS child,
                 string_agg(DISTINCT '  ' || electric.relation_text(c.confrelid), E'\n') AS parents, min(p.id) AS place
             FROM electric.captures p
+            -- Those that are electrified now: of others, a parent may have left the sync since.
+            JOIN electric.electrified n ON n.oid = p.table_oid AND n.created_at = transaction_timestamp()
             JOIN pg_constraint c ON c.conrelid = p.table_oid AND c.contype = 'f'
             WHERE p.txid = electric.current_xact_id()
                 AND NOT EXISTS (SELECT FROM electric.electrified e WHERE e.oid = c.confrelid)

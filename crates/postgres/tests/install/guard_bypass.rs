@@ -108,6 +108,21 @@ async fn both_at_once() {
     assert_eq!(value(&client, "SELECT count(*) FROM pg_class WHERE relname LIKE 'shadow%'").await, "0");
 }
 
+/// Tables that refer to one that has left go on being synced.
+#[tokio::test]
+async fn children_of_a_suspended_table() {
+    let (_database, client) = synced().await;
+    run(
+        &client,
+        "SET electric.bypass_guards = on; ALTER TABLE parent DROP COLUMN w; RESET electric.bypass_guards",
+    )
+    .await;
+    run(&client, "ALTER TABLE t ADD COLUMN c int; INSERT INTO t VALUES (2, 'v', 1, 3)").await;
+    assert_eq!(recorded(&client).await, [r#"suspended parent: column "w" was dropped"#, "table t"]);
+    run(&client, "CREATE TABLE u (id int PRIMARY KEY, parent int REFERENCES parent)").await;
+    assert_eq!(refused(&client, "CALL electric.electrify('u')").await.code().code(), "P0001");
+}
+
 #[tokio::test]
 async fn what_is_rolled_back_is_still_synced() {
     let (_database, client) = synced().await;
