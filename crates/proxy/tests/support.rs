@@ -29,7 +29,6 @@ pub struct Wishes {
     pub certificate: Option<Certificate>,
     pub sessions: usize,
     pub login_timeout: Duration,
-    pub guarding: Guarding,
 }
 
 impl Default for Wishes {
@@ -39,7 +38,6 @@ impl Default for Wishes {
             certificate: None,
             sessions: 20,
             login_timeout: PATIENCE,
-            guarding: Guarding::default(),
         }
     }
 }
@@ -49,6 +47,7 @@ pub struct Front {
     pub port: u16,
     pub stop: CancellationToken,
     pub tasks: TaskTracker,
+    pub guarding: Guarding,
     failures: Arc<Failures>,
 }
 
@@ -77,16 +76,22 @@ impl Front {
     }
 
     pub async fn with(database: ConnectConfig, wishes: Wishes) -> Front {
-        let Wishes { credentials, certificate, sessions, login_timeout, guarding } = wishes;
-        let failures = Arc::new(Failures::default());
-        let strangers = failures.clone();
-        let settings =
-            Settings { database, credentials, certificate, sessions, login_timeout, guarding, strangers };
+        let Wishes { credentials, certificate, sessions, login_timeout } = wishes;
+        let (guarding, failures) = (Guarding::default(), Arc::new(Failures::default()));
+        let settings = Settings {
+            database,
+            credentials,
+            certificate,
+            sessions,
+            login_timeout,
+            guarding: guarding.clone(),
+            strangers: failures.clone(),
+        };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
         let port = listener.local_addr().expect("its address").port();
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         tasks.spawn(Proxy::new(settings).accept(listener, tasks.clone(), stop.clone()));
-        Front { port, stop, tasks, failures }
+        Front { port, stop, tasks, guarding, failures }
     }
 
     /// Where it listens.

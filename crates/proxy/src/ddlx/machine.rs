@@ -348,9 +348,8 @@ impl Intercept for Ddlx {
     fn minds_client(&self, tag: u8) -> bool {
         match tag {
             b'Q' | b'P' | b'E' | b'F' | b'S' | b'c' | b'f' => true,
-            // They may be long.
-            b'B' => self.follows_names(),
-            b'C' => self.follows_names(),
+            // Bind may be long.
+            b'B' | b'C' => self.follows_names(),
             _ => false,
         }
     }

@@ -154,7 +154,7 @@ fn is_routine(statement: &Statement<'_>) -> bool {
 mod tests {
     use proptest::prelude::*;
 
-    use super::*;
+    use super::{super::encoding::Encoding, *};
 
     fn cut_as(text: &str, dialect: Dialect) -> Vec<String> {
         Statements::new(text.as_bytes(), dialect)
@@ -292,6 +292,4 @@ mod tests {
                 .prop_map(str::to_owned),
         ]
     }
-
-    use super::super::encoding::Encoding;
 }

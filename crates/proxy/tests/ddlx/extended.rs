@@ -22,7 +22,8 @@ async fn as_drivers_send_it() {
         N 00000 Electrifying table public.t
         C ELECTRIC ENABLE
         Z I
-    "#]].assert_eq(&client.play(script).await);
+    "#]]
+    .assert_eq(&client.play(script).await);
     let script = Script::default()
         .parse("enable", "/* é */ ELECTRIC ENABLE u;")
         .describe(b'S', "enable")
@@ -61,7 +62,8 @@ async fn as_drivers_send_it() {
         D 1
         C SELECT 1
         Z I
-    "#]].assert_eq(&client.play(script).await);
+    "#]]
+    .assert_eq(&client.play(script).await);
     assert_eq!(synced(&admin).await, ["public.t", "public.u"]);
 }
 
@@ -157,7 +159,8 @@ async fn copy_takes_no_notice_of_sync() {
         N 00000 Electrifying table public.t
         C ELECTRIC ENABLE
         Z I
-    "#]].assert_eq(&client.play(script).await);
+    "#]]
+    .assert_eq(&client.play(script).await);
     // The same, waiting.
     let heard = client.play_until(Script::default().run("COPY u FROM STDIN").idle_sync(), b'G').await;
     expect![[r#"
@@ -165,11 +168,13 @@ async fn copy_takes_no_notice_of_sync() {
         2
         n
         G
-    "#]].assert_eq(&heard);
+    "#]]
+    .assert_eq(&heard);
     let script = Script::default().data("x\n");
     expect![[r#"
         E 22P02 invalid input syntax for type integer: "x" | W
-    "#]].assert_eq(&client.play_until(script, b'E').await);
+    "#]]
+    .assert_eq(&client.play_until(script, b'E').await);
     let script = Script::default().done().sync().run("ELECTRIC ENABLE u").sync();
     expect![[r#"
         Z I
@@ -179,7 +184,8 @@ async fn copy_takes_no_notice_of_sync() {
         N 00000 Electrifying table public.u
         C ELECTRIC ENABLE
         Z I
-    "#]].assert_eq(&client.play(script).await);
+    "#]]
+    .assert_eq(&client.play(script).await);
     assert_eq!(synced(&admin).await, ["public.t", "public.u"]);
 }
 

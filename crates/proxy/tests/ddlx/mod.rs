@@ -1,5 +1,6 @@
 //! DDLX through the proxy, in both protocols, in front of a real Postgres with schema `electric`.
 
+mod boundaries;
 mod extended;
 mod names;
 mod raw;

@@ -72,7 +72,8 @@ async fn copy_between_them() {
         c
         C COPY 2
         Z I
-    "#]].assert_eq(&client.play(script).await);
+    "#]]
+    .assert_eq(&client.play(script).await);
 }
 
 #[tokio::test]
@@ -93,33 +94,57 @@ async fn transactions_are_those_of_postgres() {
         "#]],
     )
     .await;
-    check(&mut client, "ELECTRIC ENABLE none", expect![[r#"
+    check(
+        &mut client,
+        "ELECTRIC ENABLE none",
+        expect![[r#"
         E 42P01 relation "public.none" does not exist
         Z E
-    "#]]).await;
-    check(&mut client, "ELECTRIC ENABLE u", expect![[r#"
+    "#]],
+    )
+    .await;
+    check(
+        &mut client,
+        "ELECTRIC ENABLE u",
+        expect![[r#"
         E 25P02 current transaction is aborted, commands ignored until end of transaction block
         Z E
-    "#]]).await;
-    check(&mut client, "COMMIT", expect![[r#"
+    "#]],
+    )
+    .await;
+    check(
+        &mut client,
+        "COMMIT",
+        expect![[r#"
         C ROLLBACK
         Z I
-    "#]]).await;
+    "#]],
+    )
+    .await;
     assert_eq!(synced(&admin).await, [""; 0]);
     // All of a string, or nothing.
-    check(&mut client, "ELECTRIC ENABLE t; INSERT INTO t VALUES (1); SELECT 1/0; SELECT 1", expect![[r#"
+    check(
+        &mut client,
+        "ELECTRIC ENABLE t; INSERT INTO t VALUES (1); SELECT 1/0; SELECT 1",
+        expect![[r#"
         N 00000 Electrifying table public.t
         C ELECTRIC ENABLE
         C INSERT 0 1
         E 22012 division by zero
         Z I
-    "#]])
-        .await;
+    "#]],
+    )
+    .await;
     assert_eq!(synced(&admin).await, [""; 0]);
-    check(&mut client, "SAVEPOINT a", expect![[r#"
+    check(
+        &mut client,
+        "SAVEPOINT a",
+        expect![[r#"
         E 25P01 SAVEPOINT can only be used in transaction blocks
         Z I
-    "#]]).await;
+    "#]],
+    )
+    .await;
     check(
         &mut client,
         "BEGIN; SAVEPOINT a; ELECTRIC ENABLE t; ROLLBACK TO a; CREATE TABLE v (id int PRIMARY KEY); ALTER TABLE v ENABLE ELECTRIC; COMMIT",
@@ -138,11 +163,16 @@ async fn transactions_are_those_of_postgres() {
     )
     .await;
     assert_eq!(synced(&admin).await, ["public.v"]);
-    check(&mut client, "ELECTRIC DISABLE v", expect![[r#"
+    check(
+        &mut client,
+        "ELECTRIC DISABLE v",
+        expect![[r#"
         N 00000 table public.v is not synced any more; clients keep the rows that they have
         C ELECTRIC DISABLE
         Z I
-    "#]]).await;
+    "#]],
+    )
+    .await;
     assert_eq!(synced(&admin).await, [""; 0]);
 }
 
@@ -191,14 +221,24 @@ async fn what_is_wrong_is_a_syntax_error() {
         "#]],
     )
     .await;
-    check(&mut client, "ELECTRIC ENABLE t; SELEC 1; ELECTRIC JUNK", expect![[r#"
+    check(
+        &mut client,
+        "ELECTRIC ENABLE t; SELEC 1; ELECTRIC JUNK",
+        expect![[r#"
         E 42601 syntax error at or near "SELEC" | P: 20
         Z I
-    "#]]).await;
-    check(&mut client, "BEGIN", expect![[r#"
+    "#]],
+    )
+    .await;
+    check(
+        &mut client,
+        "BEGIN",
+        expect![[r#"
         C BEGIN
         Z T
-    "#]]).await;
+    "#]],
+    )
+    .await;
     check(&mut client, "ELECTRIC JUNK", expect![[r#"
         E 42601 Invalid ELECTRIC statement | D: syntax error before: "JUNK" | H: Statements are ALTER TABLE <table> ENABLE ELECTRIC and ALTER TABLE <table> DISABLE ELECTRIC. A table's name that is a keyword needs double quotes. | p: 10 | q: ELECTRIC JUNK
         Z E
@@ -207,10 +247,15 @@ async fn what_is_wrong_is_a_syntax_error() {
         E 42601 Invalid ELECTRIC statement | D: syntax error before: "JUNK" | H: Statements are ALTER TABLE <table> ENABLE ELECTRIC and ALTER TABLE <table> DISABLE ELECTRIC. A table's name that is a keyword needs double quotes. | p: 10 | q: ELECTRIC JUNK
         Z E
     "#]]).await;
-    check(&mut client, "ROLLBACK", expect![[r#"
+    check(
+        &mut client,
+        "ROLLBACK",
+        expect![[r#"
         C ROLLBACK
         Z I
-    "#]]).await;
+    "#]],
+    )
+    .await;
     assert_eq!(synced(&admin).await, [""; 0]);
 }
 
@@ -236,13 +281,18 @@ async fn places_of_errors_are_those_in_the_clients_text() {
 async fn without_the_schema_postgres_says_so() {
     let (_database, front) = Front::start().await;
     let mut client = Raw::of(&front).await;
-    check(&mut client, "SELECT 1; ALTER TABLE t ENABLE ELECTRIC", expect![[r#"
+    check(
+        &mut client,
+        "SELECT 1; ALTER TABLE t ENABLE ELECTRIC",
+        expect![[r#"
         T
         D 1
         C SELECT 1
         E 3F000 schema "electric" does not exist | P: 11
         Z I
-    "#]]).await;
+    "#]],
+    )
+    .await;
 }
 
 #[tokio::test]

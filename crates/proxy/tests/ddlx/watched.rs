@@ -31,9 +31,8 @@ async fn start(schema: &str) -> (Database, Client, Front) {
     service.batch_execute(schema).await.unwrap();
     let tier: i32 = service.query_one("SELECT electric.guard_tier()", &[]).await.unwrap().get(0);
     assert_eq!(tier, 2);
-    let wishes = Wishes::default();
-    wishes.guarding.set(true);
-    let front = Front::with(config, wishes).await;
+    let front = Front::with(config, Wishes::default()).await;
+    front.guarding.set(true);
     (database, service, front)
 }
 
@@ -186,7 +185,8 @@ async fn what_has_to_be_alone_still_is() {
         D 42
         C CALL
         Z I
-    "#]].assert_eq(&client.query("CALL answer(41)").await);
+    "#]]
+    .assert_eq(&client.query("CALL answer(41)").await);
     expect![[r#"
         T
         D 1
@@ -194,19 +194,19 @@ async fn what_has_to_be_alone_still_is() {
         E 25001 CREATE INDEX CONCURRENTLY cannot run inside a transaction block
         Z I
     "#]]
-        .assert_eq(&client.query("SELECT 1; CREATE INDEX CONCURRENTLY t_both ON t (v, id)").await);
+    .assert_eq(&client.query("SELECT 1; CREATE INDEX CONCURRENTLY t_both ON t (v, id)").await);
     expect![[r#"
         E 42601 syntax error at end of input | P: 22
         Z I
-    "#]].assert_eq(&client.query("CREATE TABLE broken (").await);
+    "#]]
+    .assert_eq(&client.query("CREATE TABLE broken (").await);
     expect![[r#"
         T
         C SELECT 0
         E 42P01 relation "none" does not exist
         Z I
-    "#]].assert_eq(
-        &client.query("SELECT name FROM pg_prepared_statements; ALTER TABLE none ADD a int").await,
-    );
+    "#]]
+    .assert_eq(&client.query("SELECT name FROM pg_prepared_statements; ALTER TABLE none ADD a int").await);
 }
 
 #[tokio::test]
@@ -225,7 +225,8 @@ async fn the_schema_may_be_removed() {
     expect![[r#"
         C DROP TABLE
         Z I
-    "#]].assert_eq(&client.query("DROP TABLE t").await);
+    "#]]
+    .assert_eq(&client.query("DROP TABLE t").await);
 }
 
 #[tokio::test]

@@ -226,6 +226,7 @@ async fn the_rest_of_the_session_is_postgres_own() {
     for write in ["CREATE TABLE t (id int)", "DELETE FROM lists"] {
         let error = prisma.batch_execute(write).await.unwrap_err();
         assert_eq!(error.code().map(|code| code.code()), Some("25006"), "{write}");
+        assert!(error.as_db_error().unwrap().hint().unwrap().contains("any other user"), "{write}");
     }
     // In a transaction, and in a failed one.
     prisma.batch_execute("BEGIN").await.unwrap();
