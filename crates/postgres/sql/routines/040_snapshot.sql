@@ -1,3 +1,10 @@
+-- A column's default as Postgres prints it; NULL without one. Constants in it are printed as values are streamed, whatever the
+-- session's settings.
+CREATE OR REPLACE FUNCTION electric.default_text(relation oid, attnum smallint) RETURNS text
+    LANGUAGE sql STABLE SET search_path = pg_catalog, public SET bytea_output = hex SET datestyle = 'ISO, DMY' SET timezone = 'UTC'
+    SET intervalstyle = postgres SET extra_float_digits = 1 SET standard_conforming_strings = on
+    AS $$ SELECT pg_catalog.pg_get_expr(d.adbin, d.adrelid) FROM pg_catalog.pg_attrdef d WHERE d.adrelid = $1 AND d.adnum = $2 $$;
+
 -- The definition of an electrified table as clients, the decoder and the start-up loader need it. `new` marks the
 -- enumerations that no earlier migration has announced.
 CREATE OR REPLACE FUNCTION electric.table_snapshot(relation oid) RETURNS jsonb
@@ -30,17 +37,20 @@ CREATE OR REPLACE FUNCTION electric.table_snapshot(relation oid) RETURNS jsonb
                 'columns', (
                     SELECT jsonb_agg(jsonb_build_object(
                         'attnum', a.attnum, 'name', a.attname,
-                        'type', t.typname, 'type_schema', tn.nspname, 'typtype', t.typtype::text, 'typmod', a.atttypmod,
-                        'sql_type', electric.type_text(a.atttypid, a.atttypmod), 'not_null', a.attnotnull,
+                        'type', t.typname, 'type_schema', tn.nspname, 'typtype', t.typtype::text, 'typmod', b.base_modifier,
+                        'sql_type', electric.type_text(b.base, b.base_modifier), 'not_null', a.attnotnull,
                         'collation', CASE WHEN a.attcollation <> t.typcollation THEN (
                             SELECT CASE WHEN cn.nspname = 'pg_catalog' THEN '' ELSE quote_ident(cn.nspname) || '.' END
                                 || quote_ident(c.collname)
                             FROM pg_collation c JOIN pg_namespace cn ON cn.oid = c.collnamespace
                             WHERE c.oid = a.attcollation
-                        ) END
+                        ) END,
+                        'default', electric.default_text(a.attrelid, a.attnum), 'identity', nullif(a.attidentity::text, '')
                     ) ORDER BY a.attnum)
                     FROM pg_attribute a
-                    JOIN pg_type t ON t.oid = a.atttypid
+                    -- A column of a domain is one of what it is a domain over: clients don't have domains.
+                    CROSS JOIN LATERAL electric.base_type(a.atttypid, a.atttypmod) b
+                    JOIN pg_type t ON t.oid = b.base
                     JOIN pg_namespace tn ON tn.oid = t.typnamespace
                     WHERE a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
                 ),
@@ -62,6 +72,7 @@ CREATE OR REPLACE FUNCTION electric.table_snapshot(relation oid) RETURNS jsonb
                             FROM unnest(c.confkey) WITH ORDINALITY k (attnum, place)
                             JOIN pg_attribute a ON a.attrelid = c.confrelid AND a.attnum = k.attnum
                         ),
+                        'to_key', electric.refers_to_key(c.oid),
                         'on_delete', c.confdeltype::text, 'on_update', c.confupdtype::text,
                         'definition', electric.constraint_text(c.oid)
                     ) ORDER BY c.conname COLLATE "C")

@@ -61,7 +61,7 @@ CREATE OR REPLACE PROCEDURE electric.sync_shadow(relation oid)
                 shadow_name := 'shadow__' || relation;
             END IF;
             SELECT string_agg(
-                    electric.quoted(a.attname) || ' ' || format_type(a.atttypid, a.atttypmod)
+                    electric.quoted(a.attname) || ' ' || format_type(b.base, b.base_modifier)
                     || CASE WHEN a.attcollation <> 0 THEN (
                         SELECT ' COLLATE ' || electric.quoted(n.nspname) || '.' || electric.quoted(c.collname)
                         FROM pg_collation c JOIN pg_namespace n ON n.oid = c.collnamespace WHERE c.oid = a.attcollation
@@ -69,7 +69,9 @@ CREATE OR REPLACE PROCEDURE electric.sync_shadow(relation oid)
                 string_agg(electric.quoted(a.attname), ', ' ORDER BY k.place)
                 INTO columns, key
                 FROM unnest(electric.key_columns(relation)) WITH ORDINALITY k (name, place)
-                JOIN pg_attribute a ON a.attrelid = relation AND a.attname = k.name;
+                JOIN pg_attribute a ON a.attrelid = relation AND a.attname = k.name
+                -- The constraints of a domain are the table's own affair.
+                CROSS JOIN LATERAL electric.base_type(a.atttypid, a.atttypmod) b;
             EXECUTE format(
                 'CREATE TABLE electric.%s (%s, _tags electric.tag[] NOT NULL DEFAULT ''{}'', _tag electric.tag, _base electric.tag, _image jsonb,'
                 ' CONSTRAINT %s PRIMARY KEY (%s))',
@@ -93,6 +95,32 @@ CREATE OR REPLACE PROCEDURE electric.sync_shadow(relation oid)
         END IF;
 
         UPDATE electric.electrified e SET shadow = registered.shadow, tag_columns = names WHERE e.oid = relation;
+    END
+    $$;
+
+-- Whether a version of a row, by its xmin, was written by the running transaction or one of its subtransactions.
+CREATE OR REPLACE FUNCTION electric.is_own_write(xmin xid) RETURNS boolean
+    LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+    AS $$
+    DECLARE
+        own bigint := pg_current_xact_id()::text::bigint;
+        -- How far the 32 bits of one are from those of the other, in either direction.
+        distance bigint := ((xmin::text::bigint - own + 2147483648) & 4294967295) - 2147483648;
+    BEGIN
+        -- What is in progress and can be seen is one's own.
+        RETURN coalesce(pg_xact_status(greatest(own + distance, 3)::text::xid8) = 'in progress', false);
+    EXCEPTION WHEN invalid_parameter_value THEN
+        -- So old that its number has been used again.
+        RETURN false;
+    END
+    $$;
+
+-- Says that somebody else has made a row in the meantime, as a unique index would say it.
+CREATE OR REPLACE FUNCTION electric.lost_race() RETURNS electric.tag[]
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+    AS $$
+    BEGIN
+        RAISE unique_violation USING MESSAGE = 'somebody else has made this row', SCHEMA = 'electric';
     END
     $$;
 

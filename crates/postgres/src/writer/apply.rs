@@ -1,6 +1,6 @@
 //! One client transaction, applied once.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use change::{ClientTransaction, Tag};
 use merge::Effect;
@@ -12,7 +12,7 @@ use super::{
     batch::{self, Batch, parents_first, refers_to_itself},
     binding::{Parameter, Values},
     failure::{Failure, Refused},
-    key,
+    in_order, key,
     pipeline::{self, Pending},
     rows::{FoundRows, Merged},
     session::Session,
@@ -40,16 +40,27 @@ pub async fn attempt(
     }
     let tables: Vec<Arc<Table>> = batches.iter().map(|batch| batch.table.clone()).collect();
     match transaction(session, tx, batches, &tables).await {
-        Ok(applied) => Ok(applied),
-        Err(error) => {
-            session.roll_back().await;
-            let failure = Failure::of(error, tables.iter().map(|table| &**table));
-            if let Failure::Race(error) = &failure {
-                session.forget_statements_if_stale(error);
-            }
-            Err(failure)
-        }
+        Ok(applied) => return Ok(applied),
+        Err(error) => match undo(session, error, &tables).await {
+            Failure::Permanent(refused) if refused.may_be_of_order() && tx.ops.len() > 1 => {}
+            failure => return Err(failure),
+        },
     }
+    let runs = batch::runs(tx, schema).map_err(Failure::Permanent)?;
+    match in_order::transaction(session, tx, runs).await {
+        Ok(applied) => Ok(applied),
+        Err(error) => Err(undo(session, error, &tables).await),
+    }
+}
+
+/// Brings the session out of a transaction that failed, and judges the error.
+async fn undo(session: &mut Session, error: Error, tables: &[Arc<Table>]) -> Failure {
+    session.roll_back().await;
+    let failure = Failure::of(error, tables.iter().map(|table| &**table));
+    if let Failure::Race(error) = &failure {
+        session.forget_statements_if_stale(error);
+    }
+    failure
 }
 
 async fn transaction(
@@ -74,24 +85,36 @@ async fn transaction(
     let mut merged = Vec::with_capacity(batches.len());
     for (((batch, locked), table), (lock_rows, _)) in batches.into_iter().zip(locked).zip(tables).zip(&locks)
     {
-        let mut found = FoundRows::read(batch, &locked.live, &locked.shadows)?;
-        if found.is_torn() {
-            let live = {
-                let keys = key_arrays(table, &found.keys());
-                session.client().query(lock_rows, &references(&keys)).await?
-            };
-            found.look_again(&live)?;
-        }
-        merged.push(found.merge(table, &tag));
+        merged.push(merge(session, table, batch, &locked, lock_rows, &tag).await?);
     }
-    write(session, &tag, tables, &merged).await?;
+    write(session, &tag, tables, &merged, true).await?;
     Ok(Applied::Committed)
 }
 
 /// What Postgres has of a table's rows.
-struct Locked {
-    live: Vec<Row>,
-    shadows: Vec<Row>,
+pub(super) struct Locked {
+    pub(super) live: Vec<Row>,
+    pub(super) shadows: Vec<Row>,
+}
+
+/// What becomes of the rows of a batch.
+pub(super) async fn merge(
+    session: &Session,
+    table: &Table,
+    batch: Batch<'_>,
+    locked: &Locked,
+    lock_rows: &Statement,
+    tag: &Tag,
+) -> Result<Vec<Merged>, Error> {
+    let mut found = FoundRows::read(batch, &locked.live, &locked.shadows)?;
+    if found.is_torn() {
+        let live = {
+            let keys = key_arrays(table, &found.keys());
+            session.client().query(lock_rows, &references(&keys)).await?
+        };
+        found.look_again(&live)?;
+    }
+    Ok(found.merge(table, tag))
 }
 
 /// The first flush. `None` for a duplicate.
@@ -144,7 +167,7 @@ impl Answer {
 }
 
 /// Has Postgres make the keys canonical where their types need it, so that one row is not taken for two.
-async fn canonicalise(session: &mut Session, batch: &mut Batch<'_>) -> Result<(), Error> {
+pub(super) async fn canonicalise(session: &mut Session, batch: &mut Batch<'_>) -> Result<(), Error> {
     if !key::ask_postgres(&batch.table) {
         return Ok(());
     }
@@ -168,12 +191,13 @@ struct Write<'a> {
     parameters: Vec<Parameter<'a>>,
 }
 
-/// The second flush: rows come into being and change parents first, go children first.
-async fn write(
+/// The second flush: rows come into being and change parents first, go children first. Commits if it is said to.
+pub(super) async fn write(
     session: &mut Session,
     tag: &Tag,
     tables: &[Arc<Table>],
     merged: &[Vec<Merged>],
+    commit: bool,
 ) -> Result<(), Error> {
     let definitions: Vec<&Table> = tables.iter().map(|table| &**table).collect();
     let order = parents_first(&definitions);
@@ -188,7 +212,11 @@ async fn write(
             !row.has_shadow && matches!(row.effect, Effect::Insert | Effect::Update | Effect::Delete)
         };
         let known = |row: &&Merged| row.has_shadow && lives(row);
-        prepare(session, &mut writes, Kind::Insert, table, tag, rows.iter().filter(insert)).await?;
+        for omitted in rows.iter().filter(insert).map(|row| row.omitted(table)).collect::<BTreeSet<_>>() {
+            let alike = rows.iter().filter(insert).filter(|row| row.omitted(table) == omitted);
+            let kind = (Kind::Insert, omitted.as_slice());
+            prepare_without(session, &mut writes, kind, table, tag, alike).await?;
+        }
         prepare(session, &mut writes, Kind::Revive, table, tag, rows.iter().filter(revive)).await?;
         prepare(session, &mut writes, Kind::Update, table, tag, rows.iter().filter(update)).await?;
         prepare(session, &mut writes, Kind::InsertShadows, table, tag, rows.iter().filter(fresh)).await?;
@@ -197,7 +225,9 @@ async fn write(
     for (table, rows) in order.iter().rev().filter_map(touched) {
         let delete = |row: &&Merged| row.effect == Effect::Delete;
         let bury = |row: &&Merged| row.effect == Effect::Bury;
-        prepare(session, &mut writes, Kind::Delete, table, tag, rows.iter().filter(delete)).await?;
+        for kind in [Kind::Entomb, Kind::Delete, Kind::CheckGone] {
+            prepare(session, &mut writes, kind, table, tag, rows.iter().filter(delete)).await?;
+        }
         prepare(session, &mut writes, Kind::Bury, table, tag, rows.iter().filter(bury)).await?;
     }
 
@@ -208,7 +238,9 @@ async fn write(
             client.execute(&write.statement, &references(&write.parameters)).await.map(drop)
         }));
     }
-    pending.push(Box::pin(client.batch_execute("COMMIT")));
+    if commit {
+        pending.push(Box::pin(client.batch_execute("COMMIT")));
+    }
     pipeline::all(pending).await.map(drop)
 }
 
@@ -217,6 +249,18 @@ async fn prepare<'a>(
     session: &mut Session,
     writes: &mut Vec<Write<'a>>,
     kind: Kind,
+    table: &Arc<Table>,
+    tag: &'a Tag,
+    rows: impl Iterator<Item = &'a Merged>,
+) -> Result<(), Error> {
+    prepare_without(session, writes, (kind, &[]), table, tag, rows).await
+}
+
+/// The same, with the columns that they leave to their defaults.
+async fn prepare_without<'a>(
+    session: &mut Session,
+    writes: &mut Vec<Write<'a>>,
+    (kind, omitted): (Kind, &[usize]),
     table: &Arc<Table>,
     tag: &'a Tag,
     rows: impl Iterator<Item = &'a Merged>,
@@ -235,7 +279,7 @@ async fn prepare<'a>(
         }
     }
     for chunk in chunks {
-        let statement = session.statement(kind, chunk.len(), table).await?;
+        let statement = session.statement_without(omitted, kind, chunk.len(), table).await?;
         writes.push(Write { statement, parameters: parameters(kind, table, tag, &chunk) });
     }
     Ok(())
@@ -244,12 +288,15 @@ async fn prepare<'a>(
 /// The parameters that the kind's documentation names.
 fn parameters<'a>(kind: Kind, table: &Table, tag: &'a Tag, rows: &[&'a Merged]) -> Vec<Parameter<'a>> {
     let mut parameters: Vec<Parameter<'a>> = Vec::with_capacity(table.columns.len() + 4);
-    if matches!(kind, Kind::Delete | Kind::InsertShadows | Kind::UpdateShadows | Kind::Bury) {
+    if matches!(kind, Kind::Entomb | Kind::InsertShadows | Kind::UpdateShadows | Kind::Bury) {
         parameters.push(Box::new(OwnTag(tag)));
     }
     let given = |rows: &[&'a Merged]| Values(rows.iter().map(|row| Some(&row.given)).collect());
     let marked = |rows: &[&'a Merged]| Values(rows.iter().map(|row| Some(&row.marked)).collect());
     match kind {
+        Kind::Delete | Kind::CheckGone => {
+            parameters.extend(key_arrays(table, &rows.iter().map(|row| row.key.as_slice())));
+        }
         Kind::InsertShadows | Kind::UpdateShadows => {
             parameters.extend(key_arrays(table, &rows.iter().map(|row| row.key.as_slice())));
             parameters.push(Box::new(Values(rows.iter().map(|row| row.tags.as_ref()).collect())));
@@ -262,7 +309,7 @@ fn parameters<'a>(kind: Kind, table: &Table, tag: &'a Tag, rows: &[&'a Merged]) 
             if kind != Kind::Insert {
                 parameters.push(Box::new(given(rows)));
             }
-            if matches!(kind, Kind::Delete | Kind::Bury) {
+            if matches!(kind, Kind::Entomb | Kind::Bury) {
                 parameters.push(Box::new(marked(rows)));
             }
         }
@@ -271,7 +318,7 @@ fn parameters<'a>(kind: Kind, table: &Table, tag: &'a Tag, rows: &[&'a Merged]) 
 }
 
 /// One array per key column.
-fn key_arrays<'a>(
+pub(super) fn key_arrays<'a>(
     table: &Table,
     keys: &(impl Iterator<Item = &'a [bytes::Bytes]> + Clone),
 ) -> Vec<Parameter<'a>> {
@@ -279,6 +326,6 @@ fn key_arrays<'a>(
     (0..table.primary_key.len()).map(|n| Box::new(column(n)) as Parameter<'a>).collect()
 }
 
-fn references<'a>(parameters: &'a [Parameter<'_>]) -> Vec<&'a (dyn ToSql + Sync)> {
+pub(super) fn references<'a>(parameters: &'a [Parameter<'_>]) -> Vec<&'a (dyn ToSql + Sync)> {
     parameters.iter().map(|parameter| &**parameter as &(dyn ToSql + Sync)).collect()
 }

@@ -1,7 +1,7 @@
 //! A client transaction taken apart: its operations by table and row.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -42,16 +42,41 @@ pub fn split<'a>(tx: &'a ClientTransaction, schema: &Schema) -> Result<Vec<Batch
     by_table
         .into_iter()
         .map(|(id, ops)| {
-            let table = schema.table(id).ok_or_else(|| {
-                Refused::new(
-                    &SqlState::UNDEFINED_TABLE,
-                    "the transaction writes a table that is not synced any more",
-                )
-            })?;
+            let table = table_of(id, schema)?;
             let rows = ops.into_iter().map(|op| Ok((key_of(op, table)?, op)));
             Ok(Batch { table: table.clone(), rows: group(rows)? })
         })
         .collect()
+}
+
+/// Takes a transaction apart into runs: operations of one kind on rows of one table, none twice, that follow each other. What
+/// the runs do one after the other is what the author did.
+pub fn runs<'a>(tx: &'a ClientTransaction, schema: &Schema) -> Result<Vec<Batch<'a>>, Refused> {
+    let mut runs: Vec<Batch<'a>> = Vec::new();
+    let mut seen: HashSet<Key> = HashSet::new();
+    let mut kind = None;
+    for op in &tx.ops {
+        let table = table_of(op.relation, schema)?;
+        let key = key_of(op, table)?;
+        match runs.last_mut() {
+            Some(run) if run.table.id == op.relation && kind == Some(op.kind) && !seen.contains(&key) => {
+                seen.insert(key.clone());
+                run.rows.push(RowOps { key, ops: vec![op] });
+            }
+            _ => {
+                seen = HashSet::from([key.clone()]);
+                kind = Some(op.kind);
+                runs.push(Batch { table: table.clone(), rows: vec![RowOps { key, ops: vec![op] }] });
+            }
+        }
+    }
+    Ok(runs)
+}
+
+fn table_of(id: RelationId, schema: &Schema) -> Result<&Arc<Table>, Refused> {
+    schema.table(id).ok_or_else(|| {
+        Refused::new(&SqlState::UNDEFINED_TABLE, "the transaction writes a table that is not synced any more")
+    })
 }
 
 impl Batch<'_> {

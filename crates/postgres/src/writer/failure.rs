@@ -23,6 +23,13 @@ impl Refused {
         Refused { sqlstate: code.code().to_owned(), message: message.into() }
     }
 
+    /// Whether a constraint was broken that may hold if the rows are written in another order.
+    pub(super) fn may_be_of_order(&self) -> bool {
+        [SqlState::UNIQUE_VIOLATION, SqlState::EXCLUSION_VIOLATION, SqlState::FOREIGN_KEY_VIOLATION]
+            .iter()
+            .any(|code| code.code() == self.sqlstate)
+    }
+
     /// A race that was lost every time: it was none.
     pub(super) fn unending(error: &tokio_postgres::Error) -> Refused {
         error.as_db_error().map_or_else(
@@ -45,7 +52,7 @@ pub enum Failure {
 
 impl Failure {
     /// Judges an error of Postgres or the driver; `tables` are those that the transaction touches.
-    pub fn of<'a>(error: tokio_postgres::Error, tables: impl Iterator<Item = &'a Table>) -> Failure {
+    pub fn of<'a>(error: tokio_postgres::Error, mut tables: impl Iterator<Item = &'a Table>) -> Failure {
         let Some(db) = error.as_db_error() else {
             return match error.source() {
                 Some(cause) if cause.is::<Unreadable>() => {
@@ -56,6 +63,10 @@ impl Failure {
                 _ => Failure::Race(error),
             };
         };
+        if is_suppressed(db) {
+            let table = tables.find(|table| error_is_of_shadow(db, table));
+            return Failure::Permanent(suppressed(table));
+        }
         let class = db.code().code().get(..2).unwrap_or_default();
         match db.code() {
             code if *code == SqlState::UNIQUE_VIOLATION => match is_of_a_key(db, tables) {
@@ -103,6 +114,28 @@ fn is_of_a_key<'a>(error: &DbError, mut tables: impl Iterator<Item = &'a Table>)
         })
 }
 
+/// Whether our own check failed that a row has been written: see the statements of shadows.
+fn is_suppressed(error: &DbError) -> bool {
+    *error.code() == SqlState::NOT_NULL_VIOLATION
+        && error.schema() == Some("electric")
+        && error.column() == Some("_tags")
+}
+
+fn error_is_of_shadow(error: &DbError, table: &Table) -> bool {
+    error.table() == Some(&table.shadow.name)
+}
+
+fn suppressed(table: Option<&Table>) -> Refused {
+    let table = table.map(|table| format!(" of table {:?}", table.name)).unwrap_or_default();
+    Refused::new(
+        &SqlState::TRIGGERED_DATA_CHANGE_VIOLATION,
+        format!(
+            "a trigger or rule{table} has kept a row from being written as the transaction says: let it raise an exception, or \
+             change other columns than the primary key"
+        ),
+    )
+}
+
 /// Composed from names only: Postgres' own messages can quote values.
 fn refused(error: &DbError) -> Refused {
     let table = error.table().map(|name| format!(" of table {name:?}")).unwrap_or_default();
@@ -117,6 +150,9 @@ fn refused(error: &DbError) -> Refused {
         ),
         code if *code == SqlState::UNIQUE_VIOLATION => {
             format!("unique constraint {constraint:?}{table} does not hold: another row has the same values")
+        }
+        code if *code == SqlState::CHECK_VIOLATION && error.constraint().is_none() => {
+            format!("a row does not belong into the partition{table}")
         }
         code if *code == SqlState::CHECK_VIOLATION => {
             format!("check constraint {constraint:?}{table} does not hold")

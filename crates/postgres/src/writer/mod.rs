@@ -6,6 +6,8 @@
 //!    the order of table and key, a table before its shadow.
 //! 2. what [`merge`] makes of them, as a handful of set-based statements per table, parents before children; `COMMIT`.
 //!
+//! A transaction that breaks a constraint only because of that order is applied in its author's order instead, step by step.
+//!
 //! A [`WriterPool`] spreads clients over connections. Postgres away, deadlocks and races with native writes are waited out;
 //! what Postgres refuses for good is rolled back, reported to its author alone, and leaves no trace.
 
@@ -13,6 +15,7 @@ mod apply;
 mod batch;
 mod binding;
 mod failure;
+mod in_order;
 mod key;
 mod pipeline;
 mod pool;

@@ -48,7 +48,8 @@ pub struct Merged {
     values: Vec<Field>,
     /// The columns whose values are given.
     pub given: Mask,
-    /// The columns that take the transaction's tag; the bit after theirs: the row was there before sync.
+    /// The columns that take the transaction's tag. The bits after theirs: the row was there before sync; it has to be written,
+    /// not only touched.
     pub marked: Mask,
     /// The set of tags as a literal, unless it is the transaction's own tag alone.
     pub tags: Option<String>,
@@ -133,13 +134,24 @@ impl Found<'_> {
         let untracked = self.lives && !has_shadow;
         let mut state = before(self.lives, self.shadow, table);
         let from_tombstone = !self.lives && state.image != Image::Unknown;
-        let effect = fold(self.ops, tag, &mut state);
+        let unknown = state.image == Image::Unknown;
+        let writes = self.ops.iter().any(|op| op.written.contains(&true));
+        let effect = fold(self.ops.iter().copied(), tag, &mut state);
 
         let mut values = match state.image {
             Image::Known(values) => values,
             Image::Unknown => vec![Field::Absent; columns],
         };
-        let (mut given, mut marked) = (Mask::new(columns), Mask::new(columns + 1));
+        // Columns that a new row's author knows nothing of take their defaults.
+        let left_out = |column: usize| {
+            self.ops.iter().all(|op| matches!(op.values.get(column), None | Some(Field::Absent)))
+        };
+        for (column, value) in values.iter_mut().enumerate() {
+            if unknown && *value == Field::Null && left_out(column) {
+                *value = Field::Absent;
+            }
+        }
+        let (mut given, mut marked) = (Mask::new(columns), Mask::new(columns + 2));
         for (column, value) in table.primary_key.iter().zip(&self.key) {
             if let Some(place) = values.get_mut(*column) {
                 *place = Field::Value(value.clone());
@@ -157,6 +169,9 @@ impl Found<'_> {
         }
         if untracked {
             marked.set(columns);
+        }
+        if effect == Effect::Insert || (effect == Effect::Update && writes) {
+            marked.set(columns + 1);
         }
         let own_alone = state.tags.len() == 1 && state.tags.contains(tag);
         let tags = (!own_alone).then(|| tags::literal(&state.tags));
@@ -196,6 +211,17 @@ impl Merged {
             Some(Field::Value(bytes)) => Some(bytes),
             _ => None,
         }
+    }
+
+    /// The columns of a new row that take their defaults: those that are not given and have any.
+    pub fn omitted(&self, table: &Table) -> Vec<usize> {
+        let columns = table.columns.iter().zip(&self.values).enumerate();
+        columns
+            .filter(|(_, (column, value))| {
+                **value == Field::Absent && (column.default.is_some() || column.identity.is_some())
+            })
+            .map(|(n, _)| n)
+            .collect()
     }
 
     /// Roughly the bytes that it takes to bind, for sizing statements.

@@ -10,12 +10,14 @@ use super::statements::{self, Arity, Kind};
 use crate::connection::{self, ConnectConfig, ConnectError, Purpose};
 
 /// What a session needs. The first line keeps the triggers of native writes quiet. Read-committed is enough under the locks
-/// that are taken (spec 05 §7.7). The others fix the plans: each statement is planned once, to reach each row through the
+/// that are taken (spec 05 §7.7). Rows that a policy hides from the service's role make it fail rather than miss them. The
+/// others fix the plans: each statement is planned once, to reach each row through the
 /// index of the key, however small a table was when first seen.
 const SETTINGS: &str = "\
     SET electric.session_replication_role = 'replica'; \
     SET default_transaction_isolation = 'read committed'; \
     SET default_transaction_read_only = off; \
+    SET row_security = off; \
     SET plan_cache_mode = force_generic_plan; \
     SET enable_seqscan = off; \
     SET enable_hashjoin = off; \
@@ -41,8 +43,11 @@ pub struct Session {
 /// The statements of a table, as long as its definition stays.
 struct Prepared {
     table: Arc<Table>,
-    statements: HashMap<(Kind, Arity), Statement>,
+    statements: HashMap<(Kind, Arity, Vec<usize>), Statement>,
 }
+
+/// The most statements of a table that are kept: omitted columns differ with the versions that clients have.
+const MOST_STATEMENTS: usize = 64;
 
 /// No session could be had.
 #[derive(Debug, thiserror::Error)]
@@ -104,6 +109,17 @@ impl Session {
         rows: usize,
         table: &Arc<Table>,
     ) -> Result<Statement, Error> {
+        self.statement_without(&[], kind, rows, table).await
+    }
+
+    /// The same, with columns that it leaves to their defaults.
+    pub async fn statement_without(
+        &mut self,
+        omitted: &[usize],
+        kind: Kind,
+        rows: usize,
+        table: &Arc<Table>,
+    ) -> Result<Statement, Error> {
         let prepared = self
             .tables
             .entry(table.id)
@@ -114,12 +130,15 @@ impl Session {
                 prepared.table = table.clone();
             })
             .or_insert_with(|| Prepared { table: table.clone(), statements: HashMap::new() });
-        let arity = Arity::of(rows);
-        if let Some(statement) = prepared.statements.get(&(kind, arity)) {
+        let key = (kind, Arity::of(rows), omitted.to_vec());
+        if let Some(statement) = prepared.statements.get(&key) {
             return Ok(statement.clone());
         }
-        let statement = self.client.prepare(&statements::sql(kind, arity, table)).await?;
-        prepared.statements.insert((kind, arity), statement.clone());
+        if prepared.statements.len() >= MOST_STATEMENTS {
+            prepared.statements.clear();
+        }
+        let statement = self.client.prepare(&statements::sql(kind, key.1, table, omitted)).await?;
+        prepared.statements.insert(key, statement.clone());
         Ok(statement)
     }
 

@@ -7,9 +7,9 @@
 
 use std::fmt::Write;
 
-use schema::{Column, ColumnType, Table};
+use schema::{Column, Identity, Table};
 
-use crate::sql_type::{cast, full_cast};
+use crate::sql_type::{cast, full_cast, printed};
 
 /// What a statement does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -20,17 +20,21 @@ pub enum Kind {
     LockRows,
     /// `(keys…)` → ordinal, tags, whether there is a tombstone, and the columns' tags; locked in key order.
     LockShadows,
-    /// `(columns…)`: new rows.
+    /// `(columns…)`: new rows. Columns that the statement omits take their defaults.
     Insert,
     /// `(columns…, given)`: dead rows come back; columns that are not given come from the tombstone.
     Revive,
-    /// `(columns…, given)`: live rows; columns that are not given stay.
+    /// `(columns…, given)`: live rows; columns that are not given stay, and those whose values only Postgres may change.
     Update,
-    /// `(tag, columns…, given, marked)`: live rows go; the shadow gets the tombstone.
+    /// `(tag, columns…, given, marked)`: the shadows of live rows that are about to go get their tombstones.
+    Entomb,
+    /// `(keys…)`: live rows go.
     Delete,
-    /// `(tag, keys…, tags, marked)`: shadows of rows that had none.
+    /// `(keys…)`: fails for rows that should have gone and were not touched.
+    CheckGone,
+    /// `(tag, keys…, tags, marked)`: shadows of rows that had none. Fails for rows that should have been written and were not.
     InsertShadows,
-    /// `(tag, keys…, tags, marked)`: shadows of rows that live.
+    /// `(tag, keys…, tags, marked)`: shadows of rows that live. Fails likewise.
     UpdateShadows,
     /// `(tag, columns…, given, marked)`: shadows of rows that were dead and stay so.
     Bury,
@@ -69,20 +73,27 @@ pub const ACKNOWLEDGE: &str = "\
 /// The transaction's own tag.
 const TAG: &str = "$1::electric.tag";
 
+/// That the version of a row is this transaction's.
+fn own_write(row: &str) -> String {
+    format!("({row}.xmin = pg_current_xact_id()::xid OR electric.is_own_write({row}.xmin))")
+}
+
 /// What a row that sync has not touched has for a tag.
 const EPOCH: &str = "ROW('1970-01-01 00:00:00+00'::timestamptz, NULL)::electric.tag";
 
-/// The statement for a table.
-pub fn sql(kind: Kind, arity: Arity, table: &Table) -> String {
+/// The statement for a table; `omitted` are columns that an [`Kind::Insert`] leaves to their defaults.
+pub fn sql(kind: Kind, arity: Arity, table: &Table, omitted: &[usize]) -> String {
     let names = Names::new(table, arity);
     match kind {
         Kind::CanonicalKeys => names.canonical_keys(),
         Kind::LockRows => names.lock_rows(),
         Kind::LockShadows => names.lock_shadows(),
-        Kind::Insert => names.insert(),
+        Kind::Insert => names.insert(omitted),
         Kind::Revive => names.revive(),
         Kind::Update => names.update(),
+        Kind::Entomb => names.entomb(),
         Kind::Delete => names.delete(),
+        Kind::CheckGone => names.check_gone(),
         Kind::InsertShadows => names.insert_shadows(),
         Kind::UpdateShadows => names.update_shadows(),
         Kind::Bury => names.bury(),
@@ -103,27 +114,23 @@ fn join(parts: impl Iterator<Item = String>, separator: &str) -> String {
     parts.collect::<Vec<_>>().join(separator)
 }
 
-/// A value of a column as its type's output function prints it, which is what replication sends.
-fn printed(value: &str, column: &Column) -> String {
-    match column.ty {
-        ColumnType::Bool => format!("CASE {value} WHEN true THEN 't' WHEN false THEN 'f' END"),
-        _ => format!("{value}::text"),
-    }
-}
-
 /// A table's names and columns, ready to be put into statements.
 struct Names<'a> {
     table: &'a Table,
     arity: Arity,
+    /// The table, for inserts.
     main: String,
+    /// The table without those that inherit from it, for all else.
+    only: String,
     shadow: String,
 }
 
 impl<'a> Names<'a> {
     fn new(table: &'a Table, arity: Arity) -> Names<'a> {
         let main = format!("{}.{}", quote(&table.schema), quote(&table.name));
+        let only = format!("ONLY {main}");
         let shadow = format!("electric.{}", quote(&table.shadow.name));
-        Names { table, arity, main, shadow }
+        Names { table, arity, main, only, shadow }
     }
 
     fn key(&self) -> impl Iterator<Item = (usize, &'a Column)> {
@@ -217,7 +224,7 @@ impl<'a> Names<'a> {
     }
 
     fn lock_rows(&self) -> String {
-        self.lock(&self.main, "", "FOR NO KEY UPDATE")
+        self.lock(&self.only, "", "FOR NO KEY UPDATE")
     }
 
     fn lock_shadows(&self) -> String {
@@ -228,12 +235,13 @@ impl<'a> Names<'a> {
         self.lock(&self.shadow, &columns, "FOR UPDATE")
     }
 
-    fn insert(&self) -> String {
+    fn insert(&self, omitted: &[usize]) -> String {
+        let listed = || self.columns().filter(|(n, _)| !omitted.contains(n));
         format!(
             "INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {}",
             self.main,
-            join(self.columns().map(|(_, c)| quote(&c.name)), ", "),
-            join(self.columns().map(|(n, c)| format!("u.c{n}::{}", cast(c))), ", "),
+            join(listed().map(|(_, c)| quote(&c.name)), ", "),
+            join(listed().map(|(n, c)| format!("u.c{n}::{}", cast(c))), ", "),
             self.rows(1, self.columns(), &[])
         )
     }
@@ -260,26 +268,26 @@ impl<'a> Names<'a> {
 
     fn update(&self) -> String {
         let mut set = join(
-            self.values().map(|(n, c)| {
+            self.values().filter(|(_, c)| c.identity != Some(Identity::Always)).map(|(n, c)| {
                 let (name, ty) = (quote(&c.name), cast(c));
                 format!("{name} = CASE WHEN get_bit(u.given, {n}) = 1 THEN u.c{n}::{ty} ELSE t.{name} END")
             }),
             ", ",
         );
         if set.is_empty() {
-            // The table has nothing but its key; the row is still touched.
+            // The table has nothing but its key, or nothing that may be changed; the row is still touched.
             set = join(self.key().take(1).map(|(_, c)| format!("{0} = t.{0}", quote(&c.name))), "");
         }
         format!(
             "UPDATE {} AS t SET {set} FROM {} WHERE {}",
-            self.main,
+            self.only,
             self.rows(1, self.columns(), &[("given", "bytea")]),
             self.on_key("t", "u")
         )
     }
 
-    fn delete(&self) -> String {
-        let keys = join(self.key().map(|(n, _)| format!("u.c{n}")), ", ");
+    // Not one statement with the delete: rules on DELETE would not allow that.
+    fn entomb(&self) -> String {
         let value = |n: usize, c: &Column| {
             let kept = printed(&format!("t.{}", quote(&c.name)), c);
             match self.table.primary_key.contains(&n) {
@@ -295,49 +303,87 @@ impl<'a> Names<'a> {
             join(self.columns().map(|(_, c)| constant(&c.name)), ", "),
             join(self.columns().map(|(n, c)| value(n, c)), ", ")
         );
-        let mut set = format!("_tags = '{{}}', _tag = {TAG}, _image = gone.image");
+        let mut set = format!("_tags = '{{}}', _tag = {TAG}, _image = {image}");
         for (n, name) in self.tags() {
-            let _ = write!(
-                set,
-                ", {name} = CASE WHEN get_bit(gone.marked, {n}) = 1 THEN {TAG} ELSE s.{name} END"
-            );
+            let _ =
+                write!(set, ", {name} = CASE WHEN get_bit(u.marked, {n}) = 1 THEN {TAG} ELSE s.{name} END");
         }
         format!(
-            "WITH gone AS (DELETE FROM {} AS t USING {} WHERE {} RETURNING {keys}, u.marked, {image} AS image) \
-             UPDATE {} AS s SET {set} FROM gone WHERE {}",
-            self.main,
-            self.rows(2, self.columns(), &[("given", "bytea"), ("marked", "bytea")]),
-            self.on_key("t", "u"),
+            "UPDATE {} AS s SET {set} FROM {}, {} AS t WHERE {} AND {}",
             self.shadow,
-            self.on_key("s", "gone")
+            self.rows(2, self.columns(), &[("given", "bytea"), ("marked", "bytea")]),
+            self.only,
+            self.on_key("t", "u"),
+            self.on_key("s", "u")
+        )
+    }
+
+    fn delete(&self) -> String {
+        let (keys, on_key) = (self.numbered_keys(), self.on_key("t", "u"));
+        format!("DELETE FROM {} AS t USING {keys} WHERE {on_key}", self.only)
+    }
+
+    // A trigger or rule may turn a delete into something else, such as an update that marks the row. Where it only prevents
+    // it, the author would miss a row for good.
+    fn check_gone(&self) -> String {
+        format!(
+            "UPDATE {} AS s SET _tags = NULL FROM {}, {} AS t WHERE {} AND {} AND NOT {}",
+            self.shadow,
+            self.numbered_keys(),
+            self.only,
+            self.on_key("t", "u"),
+            self.on_key("s", "u"),
+            own_write("t")
+        )
+    }
+
+    /// That the row of `u` is not there as this transaction should have written it, where that is asked for. A trigger or rule
+    /// has suppressed or redirected it then, and its author would keep what nobody else has. NULL for the tags, which the
+    /// shadow refuses, makes the transaction fail.
+    fn suppressed(&self) -> String {
+        format!(
+            "get_bit(u.marked, {}) = 1 AND NOT EXISTS (SELECT FROM {} AS t WHERE {} AND {})",
+            self.table.columns.len() + 1,
+            self.only,
+            self.on_key("t", "u"),
+            own_write("t")
         )
     }
 
     /// The set of tags: the transaction's own alone unless it is given.
-    fn tag_set() -> String {
-        format!("coalesce(u.tags::electric.tag[], ARRAY[{TAG}])")
+    fn tag_set(&self) -> String {
+        format!(
+            "CASE WHEN NOT ({}) THEN coalesce(u.tags::electric.tag[], ARRAY[{TAG}]) END",
+            self.suppressed()
+        )
     }
 
-    // The bit after those of the columns says that the row lived before its table was synced.
+    // The bits after those of the columns say that the row lived before its table was synced, and that it must have been
+    // written just now. A trigger of the users' that changed the row has made its shadow already; if somebody else has, the
+    // transaction must look again.
     fn insert_shadows(&self) -> String {
         let untracked = self.table.columns.len();
         let keys = join(self.key().map(|(n, c)| format!("u.c{n}::{}", cast(c))), ", ");
-        let tag =
-            |(n, _): (usize, String)| format!(", CASE WHEN get_bit(u.marked, {n}) = 1 THEN {TAG} END");
+        let tag = |(n, _): (usize, String)| format!(", CASE WHEN get_bit(u.marked, {n}) = 1 THEN {TAG} END");
         format!(
-            "INSERT INTO {} ({}, _tags, _tag, _base{}) SELECT {keys}, {}, {TAG}, \
-             CASE WHEN get_bit(u.marked, {untracked}) = 1 THEN {EPOCH} END{} FROM {}",
+            "INSERT INTO {} AS s ({names}, _tags, _tag, _base{}) SELECT {keys}, {}, {TAG}, \
+             CASE WHEN get_bit(u.marked, {untracked}) = 1 THEN {EPOCH} END{} FROM {} \
+             ON CONFLICT ({names}) DO UPDATE SET \
+             _tags = CASE WHEN {} THEN excluded._tags ELSE electric.lost_race() END, \
+             _tag = excluded._tag, _base = excluded._base, _image = NULL{}",
             self.shadow,
-            self.key_names(),
             join(self.tags().map(|(_, name)| format!(", {name}")), ""),
-            Self::tag_set(),
+            self.tag_set(),
             join(self.tags().map(tag), ""),
             self.rows(2, self.key(), &[("tags", "text"), ("marked", "bytea")]),
+            own_write("s"),
+            join(self.tags().map(|(_, name)| format!(", {name} = coalesce(excluded.{name}, s.{name})")), ""),
+            names = self.key_names(),
         )
     }
 
     fn update_shadows(&self) -> String {
-        let mut set = format!("_tags = {}, _tag = {TAG}, _image = NULL", Self::tag_set());
+        let mut set = format!("_tags = {}, _tag = {TAG}, _image = NULL", self.tag_set());
         for (n, name) in self.tags() {
             let _ =
                 write!(set, ", {name} = CASE WHEN get_bit(u.marked, {n}) = 1 THEN {TAG} ELSE s.{name} END");

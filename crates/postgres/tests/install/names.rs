@@ -142,3 +142,61 @@ async fn sixty_columns() {
     let images = "SELECT _image ->> 'c60', (SELECT count(*) FROM jsonb_object_keys(_image)) FROM electric.shadow__public__wide";
     assert_eq!(rows(&client, images).await, ["z|61", "z|61"]);
 }
+
+/// What the service keeps from clients, whoever electrifies the table is told, and nothing else.
+#[tokio::test]
+async fn what_is_held_back_is_said() {
+    let (_database, client) = installed().await;
+    let long = "a".repeat(45);
+    let columns: Vec<String> = (1..=500).map(|n| format!("c{n} int")).collect();
+    let fine = [
+        "CREATE TABLE plain (id int PRIMARY KEY)".to_owned(),
+        "CREATE TABLE \"Upper\" (id int PRIMARY KEY, \"Über\" text)".to_owned(),
+        "CREATE TABLE \"order\" (id int PRIMARY KEY, \"select\" text, \"a b\" text, \"100%\" text, \"\\\" text, \"a`b\" text, \"$1\" text)".to_owned(),
+        "CREATE TABLE parent (id int PRIMARY KEY, code text UNIQUE, a int, b int, UNIQUE (a, b))".to_owned(),
+        "CREATE TABLE loose (id int PRIMARY KEY, \"Odd code\" text REFERENCES parent (code))".to_owned(),
+        "CREATE TABLE composite (id int PRIMARY KEY, \"x y\" int, z int, FOREIGN KEY (\"x y\", z) REFERENCES parent (a, b))".to_owned(),
+        format!("CREATE TABLE {long}x (id int PRIMARY KEY)"),
+        format!("CREATE TABLE wide (id int PRIMARY KEY, {})", columns[..499].join(", ")),
+    ];
+    let awkward = [
+        "CREATE TABLE \"my table\" (id int PRIMARY KEY)".to_owned(),
+        "CREATE TABLE \"tablé\" (id int PRIMARY KEY)".to_owned(),
+        "CREATE TABLE \"1st\" (id int PRIMARY KEY)".to_owned(),
+        "CREATE TABLE _electric_mine (id int PRIMARY KEY)".to_owned(),
+        "CREATE TABLE \"SQLite_x\" (id int PRIMARY KEY)".to_owned(),
+        "CREATE TABLE \"Plain\" (id int PRIMARY KEY)".to_owned(),
+        "CREATE TABLE twice (id int PRIMARY KEY, a int, \"A\" int)".to_owned(),
+        "CREATE TABLE quoted (id int PRIMARY KEY, \"it's\" int)".to_owned(),
+        "CREATE TABLE double (id int PRIMARY KEY, \"a\"\"b\" int)".to_owned(),
+        "CREATE TABLE dollars (id int PRIMARY KEY, \"a$$b\" int)".to_owned(),
+        "CREATE TABLE lines (id int PRIMARY KEY, \"a\nb\" int)".to_owned(),
+        "CREATE TABLE percent (\"100%\" int PRIMARY KEY)".to_owned(),
+        "CREATE TABLE fk (id int PRIMARY KEY, \"parent id\" int REFERENCES parent)".to_owned(),
+        format!("CREATE TABLE {long}y (id int PRIMARY KEY)"),
+        format!(
+            "CREATE TABLE {long}_keys (id int PRIMARY KEY, parent_a int REFERENCES parent, parent_b int REFERENCES parent)"
+        ),
+        format!("CREATE TABLE wider (id int PRIMARY KEY, {})", columns.join(", ")),
+        "CREATE SCHEMA other; CREATE TABLE other.mine (id int PRIMARY KEY)".to_owned(),
+    ];
+    run(&client, "SET electric.__schema_validation_enabled = false").await;
+    for make in fine.iter().chain(&awkward) {
+        run(&client, make).await;
+        let newest =
+            "SELECT quote_literal(relnamespace::regnamespace) || ', ' || quote_literal(relname) FROM pg_class
+            WHERE relkind = 'r' ORDER BY oid DESC LIMIT 1";
+        let name = value(&client, newest).await;
+        run(&client, &format!("CALL electric.electrify({name})")).await;
+    }
+    let schema = postgres::catalogue::load(&client).await.unwrap().schema;
+    assert_eq!(schema.tables().len(), fine.len() + awkward.len());
+    for (n, table) in schema.tables().enumerate() {
+        let said = value(&client, &format!("SELECT electric.client_obstacle({})", table.id)).await;
+        let held_back = table.held_back.clone().unwrap_or_default();
+        assert_eq!(said.is_empty(), held_back.is_empty(), "{}: {said:?}, {held_back:?}", table.name);
+        assert_eq!(held_back.is_empty(), n < fine.len(), "{}: {held_back}", table.name);
+    }
+    let wide = schema.table_named("wide").unwrap();
+    assert!(wide.warnings()[0].contains("more than 50 columns"));
+}

@@ -33,6 +33,12 @@ impl Fixture {
         Fixture { db, schema: Arc::new(catalogue.schema) }
     }
 
+    /// The same database, after something was done to its schema.
+    pub async fn reload(&self) -> Fixture {
+        let catalogue = catalogue::load(&self.db.client().await).await.expect("the catalogue");
+        Fixture { db: self.db.clone(), schema: Arc::new(catalogue.schema) }
+    }
+
     /// A writer with so many connections.
     pub fn writer(&self, size: usize) -> Arc<WriterPool> {
         let (config, _) = ConnectConfig::parse(&self.db.url, Some(false), None).expect("a connection string");

@@ -1,11 +1,15 @@
 //! The writer against a real Postgres.
 
 mod bulk;
+mod constraints;
+mod defaults;
 mod fixture;
 mod foreign_keys;
 mod keys;
+mod kinds;
 mod locks;
 mod refusals;
+mod triggers;
 
 #[path = "../../../merge/tests/model.rs"]
 mod model;
