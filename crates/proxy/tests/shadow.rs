@@ -2,7 +2,7 @@
 //! nothing (spec 04 §9.6).
 
 use testkit::Database;
-use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
+use tokio_postgres::{Client, NoTls, SimpleQueryMessage, error::SqlState};
 
 use crate::support::{Front, run, said};
 
@@ -63,13 +63,13 @@ async fn a_migration_is_one_string() {
         .batch_execute("CREATE TABLE u (id int); ALTER TABLE u ENABLE ELECTRIC; SELECT 1/0")
         .await
         .unwrap_err();
-    assert_eq!(error.code().map(|code| code.code()), Some("22012"));
+    assert_eq!(error.code().map(SqlState::code), Some("22012"));
     let tables =
         client.query("SELECT relname FROM pg_class WHERE relname IN ('t', 'u')", &[]).await.expect("rows");
     assert_eq!(tables.iter().map(|row| row.get(0)).collect::<Vec<&str>>(), ["t"]);
     // Statements that are nearly right are refused here too, before they are deployed.
     let error = client.batch_execute("ALTER TABLE t ENABLE ELECTRIC NOW").await.unwrap_err();
-    assert_eq!(error.code().map(|code| code.code()), Some("42601"));
+    assert_eq!(error.code().map(SqlState::code), Some("42601"));
     drop(client);
     // The tables are there, and nowhere else.
     let main = front
@@ -102,7 +102,7 @@ async fn prepared_statements_succeed_and_do_nothing() {
     transaction.execute("SELECT nonsense", &[]).await.unwrap_err();
     // In a failed transaction nothing succeeds, and neither does this.
     let error = transaction.execute("ALTER TABLE t ENABLE ELECTRIC", &[]).await.unwrap_err();
-    assert_eq!(error.code().map(|code| code.code()), Some("25P02"));
+    assert_eq!(error.code().map(SqlState::code), Some("25P02"));
     transaction.rollback().await.expect("it ends");
     let row = client.query_one("SELECT count(*) FROM t", &[]).await.expect("a row");
     assert_eq!(row.get::<_, i64>(0), 0);

@@ -65,14 +65,28 @@ pub fn describe_portal(portal: &[u8]) -> Frame {
 
 /// Whether an ErrorResponse is the last message of its session.
 pub fn is_fatal(body: &[u8]) -> bool {
-    let mut rest = body;
-    while let Some((field, after)) = text(rest) {
-        if matches!(field, b"VFATAL" | b"VPANIC") {
-            return true;
-        }
-        rest = after;
+    fields(body).any(|field| matches!(field, b"VFATAL" | b"VPANIC"))
+}
+
+/// An ErrorResponse as the client gets it: whoever tries to write learns why that can't be done.
+pub fn advised(frame: Frame) -> Frame {
+    const HINT: &[u8] = b"HThe user name prisma is for generating clients' code, which only reads. Migrate as any other user.\0\0";
+    let refused = fields(frame.body()).any(|field| field == b"C25006");
+    let hinted = fields(frame.body()).any(|field| field.first() == Some(&b'H'));
+    match frame.body().strip_suffix(b"\0") {
+        Some(body) if refused && !hinted => Frame::new(b'E', &[body, HINT].concat()),
+        _ => frame,
     }
-    false
+}
+
+/// The fields of an ErrorResponse: a letter and a text each.
+fn fields(body: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = body;
+    std::iter::from_fn(move || {
+        let (field, after) = text(rest)?;
+        rest = after;
+        (!field.is_empty()).then_some(field)
+    })
 }
 
 /// One query of our own by the extended protocol, without Sync, under names that no client uses; nothing of it stays. Results come
@@ -145,6 +159,15 @@ mod tests {
         assert!(!is_fatal(b"SERROR\0VERROR\0MVFATAL\0\0"));
     }
 
+    #[test]
+    fn writers_get_a_hint() {
+        let advised = |body: &[u8]| advised(Frame::new(b'E', body)).body().to_vec();
+        assert!(advised(b"SERROR\0C25006\0\0").ends_with(b"any other user.\0\0"));
+        for body in [&b"SERROR\0C42601\0\0"[..], b"C25006\0Hmine\0\0", b""] {
+            assert_eq!(advised(body), body);
+        }
+    }
+
     proptest! {
         #[test]
         fn rows_are_read_as_they_are_made(row in prop::collection::vec(prop::option::of(prop::collection::vec(any::<u8>(), 0..9)), 0..6)) {
@@ -155,7 +178,7 @@ mod tests {
 
         #[test]
         fn anything_can_be_read(body in prop::collection::vec(any::<u8>(), 0..64)) {
-            let _ = (column_names(&body), values(&body), text(&body), is_fatal(&body));
+            let _ = (column_names(&body), values(&body), text(&body), is_fatal(&body), advised(Frame::new(b'E', &body)));
         }
     }
 }

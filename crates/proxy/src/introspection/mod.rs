@@ -16,6 +16,8 @@
 mod known;
 mod message;
 mod rows;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 
@@ -23,7 +25,7 @@ use crate::{Exchange, Frame, Intercept};
 
 use self::{
     known::{HISTORY, Known, LIVE, Reading},
-    message::{column_names, describe_portal, is_fatal, query, sync, text, values},
+    message::{advised, column_names, describe_portal, is_fatal, query, sync, text, values},
     rows::Rows,
 };
 
@@ -214,7 +216,10 @@ impl Intercept for Introspection {
                 }
             }
             b's' => self.passed = 0,
-            b'E' => self.refused(),
+            b'E' => {
+                self.refused();
+                return out.client(&advised(frame));
+            }
             b'G' => self.copy_in(),
             b'Z' => {
                 self.settle();

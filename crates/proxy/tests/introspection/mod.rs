@@ -5,7 +5,7 @@ mod queries;
 
 use postgres::install::install;
 use testkit::Database;
-use tokio_postgres::{Client, Row, SimpleQueryMessage, types::Type};
+use tokio_postgres::{Client, Row, SimpleQueryMessage, error::SqlState, types::Type};
 
 use crate::support::Front;
 
@@ -222,10 +222,10 @@ async fn the_rest_of_the_session_is_postgres_own() {
     // An unknown question is no error, an error ends nothing, and nothing is written.
     assert_eq!(prisma.query("SELECT x::int4 FROM generate_series(1, 3) x", &[]).await.unwrap().len(), 3);
     let error = prisma.query("SELECT nonsense", &[]).await.unwrap_err();
-    assert_eq!(error.code().map(|code| code.code()), Some("42703"));
+    assert_eq!(error.code().map(SqlState::code), Some("42703"));
     for write in ["CREATE TABLE t (id int)", "DELETE FROM lists"] {
         let error = prisma.batch_execute(write).await.unwrap_err();
-        assert_eq!(error.code().map(|code| code.code()), Some("25006"), "{write}");
+        assert_eq!(error.code().map(SqlState::code), Some("25006"), "{write}");
         assert!(error.as_db_error().unwrap().hint().unwrap().contains("any other user"), "{write}");
     }
     // In a transaction, and in a failed one.
@@ -233,7 +233,7 @@ async fn the_rest_of_the_session_is_postgres_own() {
     assert_eq!(ask(&prisma, queries::TABLES[0]).await.len(), 4);
     prisma.batch_execute("SELECT nonsense").await.unwrap_err();
     let error = prisma.query("SELECT 1", &[]).await.unwrap_err();
-    assert_eq!(error.code().map(|code| code.code()), Some("25P02"));
+    assert_eq!(error.code().map(SqlState::code), Some("25P02"));
     prisma.batch_execute("ROLLBACK").await.unwrap();
     // A cursor's rows pass, or don't, like any others.
     prisma.batch_execute("BEGIN; DECLARE c CURSOR FOR SELECT relname AS table_name FROM pg_class WHERE relkind = 'r' ORDER BY 1").await.unwrap();
