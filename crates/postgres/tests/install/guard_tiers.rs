@@ -24,9 +24,9 @@ async fn service(database: &Database) -> Client {
     )
     .await;
     let (mut config, _) =
-        ConnectConfig::parse(&format!("{}?sslmode=disable", database.url), None, None).unwrap();
+        ConnectConfig::parse(&format!("{}?sslmode=disable", database.url), None, None).expect("a URL");
     config.user = role;
-    let mut client = connect(&config, Purpose::Tool).await.unwrap();
+    let mut client = connect(&config, Purpose::Tool).await.expect("a connection");
     install(&mut client).await.expect("it installs without event triggers");
     client
 }
