@@ -123,7 +123,7 @@ async fn the_second_refuses_and_captures_in_the_same_transaction() {
     assert_eq!(value(&client, "SELECT count(*) FROM electric.electrified").await, "0");
 }
 
-/// Somebody with more rights brings the event triggers, and the service goes on without them being its own.
+/// What the drift detector asks, without anything being captured or refused.
 #[tokio::test]
 async fn the_verdict_before_anything_is_done() {
     let database = Database::create().await;
