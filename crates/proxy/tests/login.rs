@@ -12,7 +12,10 @@ use tokio_postgres::{NoTls, error::SqlState};
 use crate::support::{Front, PASSWORD, Wishes, run, said, within};
 
 fn md5() -> Wishes {
-    Wishes { credentials: Credentials::md5(Secret::from(PASSWORD.to_owned())).unwrap(), ..Wishes::default() }
+    Wishes {
+        credentials: Credentials::md5(Secret::from(PASSWORD.to_owned())).expect("a password"),
+        ..Wishes::default()
+    }
 }
 
 #[tokio::test]
