@@ -163,11 +163,13 @@ impl Column {
     /// The type for Postgres clients, which a bare Postgres has: enumerations apart, those come with the migrations.
     ///
     /// `citext` is an extension. `timetz` is text because the client writes such values without their offset, which a column of
-    /// that type would take for the session's own.
+    /// that type would take for the session's own. `json` is `jsonb`, as which the client logs it anyway: the client's own code
+    /// compares columns, and `json` has no equality.
     #[must_use]
     pub fn postgres_type(&self) -> &str {
         match self.ty {
             ColumnType::Citext | ColumnType::Timetz => "text",
+            ColumnType::Json => "jsonb",
             _ => &self.sql_type,
         }
     }

@@ -54,11 +54,13 @@ const CASES: [Case; 23] = [
     case("timestamp", ColumnType::Timestamp, &[], true),
     case("timestamptz", ColumnType::Timestamptz, &[], false),
     case("json", ColumnType::Json, &[], true),
-    case("jsonb", ColumnType::Jsonb, &[], true),
+    JSONB,
     case("interval", ColumnType::Interval, &[], false),
     case("inet", ColumnType::Inet, &[], false),
     case("cidr", ColumnType::Cidr, &[], false),
 ];
+
+const JSONB: Case = case("jsonb", ColumnType::Jsonb, &[], true);
 
 /// What becomes of a text on its way from a client: what Postgres is given, or nothing if it is refused.
 fn accepted(case: &Case, text: &str) -> Option<String> {
@@ -166,7 +168,14 @@ async fn what_is_accepted_agrees_with_postgres() {
             good += usize::from(given.is_some() && printed.is_some());
             canonical.extend(printed);
         }
-        for text in &canonical {
+        // Some of what it prints it can't read: an offset of sixteen hours, made of a zone's name.
+        let rows = client.query(query, &[&canonical]).await.unwrap();
+        let readable = |row: &tokio_postgres::Row| row.get::<_, Option<&str>>(0).is_some();
+        for text in canonical.iter().zip(&rows).filter(|(_, row)| readable(row)).map(|(text, _)| text) {
+            // Clients' json is held to what jsonb can hold.
+            if case.ty == ColumnType::Json && accepted(&JSONB, text).is_none() {
+                continue;
+            }
             let given = accepted(&case, text);
             assert_eq!(
                 given.as_ref(),

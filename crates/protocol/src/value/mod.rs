@@ -49,8 +49,8 @@ pub(crate) fn check(column: &Column, value: &[u8]) -> Result<(), Refusal> {
         ColumnType::Timetz => temporal::check_timetz(text),
         ColumnType::Timestamp => temporal::check_timestamp(text),
         ColumnType::Timestamptz => temporal::check_timestamptz(text),
-        ColumnType::Json => invalid_json(name, json::check(text, json::Kind::Text)),
-        ColumnType::Jsonb => invalid_json(name, json::check(text, json::Kind::Binary)),
+        ColumnType::Json | ColumnType::Jsonb => json::check(text)
+            .map_err(|detail| Refusal(format!("Invalid JSON found in {name} column: {detail}"))),
         ColumnType::Enum(ty) if ty.labels.iter().any(|label| label == text) => Ok(()),
         ColumnType::Enum(_) => {
             Err(Refusal(format!("Unexpected value {} for enum type {name}", inspect(text))))
@@ -109,10 +109,6 @@ fn is_uuid(text: &[u8]) -> bool {
             8 | 13 | 18 | 23 => *byte == b'-',
             _ => byte.is_ascii_hexdigit(),
         })
-}
-
-fn invalid_json(type_name: &str, checked: Result<(), String>) -> Result<(), Refusal> {
-    checked.map_err(|detail| Refusal(format!("Invalid JSON found in {type_name} column: {detail}")))
 }
 
 fn unexpected(type_name: &str, value: &str) -> Refusal {

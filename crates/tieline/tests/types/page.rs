@@ -36,9 +36,11 @@ pub fn table(heading: &str) -> Vec<Vec<String>> {
     lines.skip(2).map(cells).collect()
 }
 
+/// No cell has a bar in it.
 fn cells(line: &str) -> Vec<String> {
-    let inner = line.trim_start_matches("| ").trim_end_matches('|');
-    inner.split(" | ").map(|cell| cell.strip_suffix(' ').unwrap_or(cell).to_owned()).collect()
+    let inner =
+        line.strip_prefix('|').and_then(|line| line.strip_suffix('|')).unwrap_or_else(|| panic!("{line:?}"));
+    inner.split('|').map(|cell| cell.trim_matches(' ').to_owned()).collect()
 }
 
 /// What stands between backticks.

@@ -104,7 +104,7 @@ async fn other_types_are_refused_with_the_reason() {
     for (n, (ty, hint)) in [
         ("integer[]", "jsonb"),
         ("text[]", "jsonb"),
-        ("tags", "text"),
+        ("tags", "jsonb"),
         ("pair", "composite"),
         ("shade", "enumeration"),
         ("money", "numeric"),

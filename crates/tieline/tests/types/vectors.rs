@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use protocol::{ErrorCode, Message};
 use testkit::{
     satellite::{Op, Satellite},
     unsigned_token,
@@ -13,6 +14,9 @@ use super::{
     printed, quoted, service,
 };
 use crate::e2e::service::Service;
+
+/// A subscription.
+const ALL: &str = "00000000-0000-4000-8000-00000000a110";
 
 /// A value's way.
 struct Vector {
@@ -84,8 +88,8 @@ async fn values_reach_clients_and_come_back() {
     let tables = tables(&service, &vectors).await;
     let names: Vec<&str> = tables.values().map(String::as_str).collect();
     let mut streamed = Satellite::open(service.port, "streamed", &unsigned_token("1")).await.unwrap();
-    streamed.subscribe("all", &names).await.unwrap();
-    assert!(streamed.data_of("all").await.unwrap().is_empty());
+    streamed.subscribe(ALL, &names).await.unwrap();
+    assert!(streamed.data_of(ALL).await.unwrap().is_empty());
 
     let mut inserts = String::new();
     for (id, vector) in vectors.iter().enumerate() {
@@ -98,8 +102,8 @@ async fn values_reach_clients_and_come_back() {
     let (_, ops) = streamed.next_transaction().await.unwrap();
     let by_stream = values(&ops);
     let mut late = Satellite::open(service.port, "late", &unsigned_token("1")).await.unwrap();
-    late.subscribe("all", &names).await.unwrap();
-    let by_snapshot = values(&late.data_of("all").await.unwrap());
+    late.subscribe(ALL, &names).await.unwrap();
+    let by_snapshot = values(&late.data_of(ALL).await.unwrap());
     for (id, vector) in vectors.iter().enumerate() {
         let Some(postgres) = &vector.postgres else { continue };
         let (number, name) = (&vector.number, &tables[&vector.ty]);
@@ -168,7 +172,8 @@ async fn what_postgres_would_refuse_is_refused_to_its_author_alone() {
         client.write(vec![good, Satellite::insert(0, &[Some(b"2"), Some(&value)], &[])]).await.unwrap();
         let (errors, closed) = client.closed().await.unwrap();
         assert_eq!((errors.len(), closed.code), (1, Some(1007)), "{number} {ty} {value:?}: {errors:?}");
-        assert!(format!("{:?}", errors[0]).contains("InvalidRequest"), "{number} {ty}: {errors:?}");
+        let Message::Error(error) = &errors[0] else { panic!("{errors:?}") };
+        assert_eq!(error.error_type(), ErrorCode::InvalidRequest, "{number} {ty}");
         let written = printed(&service, &format!("SELECT count(*) FROM {name}")).await;
         assert_eq!(written.as_deref(), Some("0"), "{number} {ty} {value:?}");
     }
