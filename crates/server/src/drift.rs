@@ -5,7 +5,7 @@ use std::{collections::HashMap, convert::Infallible, sync::Arc, time::Duration};
 
 use postgres::{
     connection::{ConnectConfig, Purpose, connect},
-    drift::{self, Action, GuardTier, Round, Settled},
+    drift::{self, Action, GuardTier, Round, Seen, Settled},
     replication::Control,
 };
 use tokio_postgres::Client;
@@ -34,13 +34,14 @@ impl Detector {
     /// Goes on until it is dropped. A lost connection is made anew in the next round.
     pub async fn run(self) -> Infallible {
         let mut client = None;
+        let mut seen = Seen::default();
         let mut postponed = HashMap::new();
         loop {
             tokio::select! {
                 () = tokio::time::sleep(self.interval) => {}
                 () = self.control.suspicion() => tokio::time::sleep(SETTLE).await,
             }
-            match self.round(&mut client).await {
+            match self.round(&mut client, &mut seen).await {
                 Ok(round) => report(&round, &mut postponed),
                 Err(error) => {
                     tracing::debug!(%error, "tables could not be compared with what is recorded of them");
@@ -50,12 +51,12 @@ impl Detector {
         }
     }
 
-    async fn round(&self, client: &mut Option<Client>) -> Result<Round, Failure> {
+    async fn round(&self, client: &mut Option<Client>, seen: &mut Seen) -> Result<Round, Failure> {
         let client = match client {
             Some(client) if !client.is_closed() => client,
             _ => client.insert(connect(&self.config, Purpose::Service).await?),
         };
-        let round = drift::look(client).await?;
+        let round = drift::look(client, seen).await?;
         note_tier(&self.app, GuardTier::read(client).await?);
         Ok(round)
     }

@@ -51,8 +51,10 @@ CREATE OR REPLACE FUNCTION electric.frameworks() RETURNS TABLE (
 --   dotted     numbers with dots: 1.2.10
 --   epoch      milliseconds since 1970 in front, as the time that they mean, so that it sorts among timestamps; others as prefix
 --   revision   an arbitrary name: only one that is plainly a number, for a random one may consist of digits by chance
+--
+-- Without a search path of its own, so that it is inlined; those who call it have one.
 CREATE OR REPLACE FUNCTION electric.framework_version(reading text, value text) RETURNS text
-    LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+    LANGUAGE sql IMMUTABLE
     AS $$
         SELECT nullif(CASE
             WHEN length($2) > 255 THEN NULL
@@ -81,17 +83,16 @@ CREATE OR REPLACE FUNCTION electric.framework_tables() RETURNS TABLE (relation o
         ORDER BY c.oid, cardinality(f.columns) DESC, f.framework
     $$;
 
--- On bookkeeping tables, for each row. Whatever happens here, the framework's own work goes on.
+-- On bookkeeping tables, for each row; with the framework, the version's column, how it is read, and what else the row has to
+-- say as arguments. Whatever happens here, the framework's own work goes on.
 CREATE OR REPLACE FUNCTION electric.note_framework_version() RETURNS trigger
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
     AS $$
     DECLARE
         noted jsonb := to_jsonb(NEW);
-        wish text;
+        wish text := electric.framework_version(TG_ARGV[2], noted ->> TG_ARGV[1]);
     BEGIN
-        SELECT electric.framework_version(f.reading, noted ->> f.version_column) INTO wish
-            FROM electric.frameworks() f WHERE f.framework = TG_ARGV[0] AND noted @> f.applied;
-        IF wish IS NULL THEN
+        IF wish IS NULL OR NOT noted @> TG_ARGV[3]::jsonb THEN
             RETURN NULL;
         ELSIF EXISTS (
             SELECT FROM electric.migration_versions v
@@ -112,29 +113,35 @@ CREATE OR REPLACE FUNCTION electric.note_framework_version() RETURNS trigger
 -- Puts the trigger on bookkeeping tables that lack it. Cheap where there are none. Never fails: a table that is busy or
 -- belongs to somebody else is left for the next time.
 CREATE OR REPLACE PROCEDURE electric.watch_frameworks()
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '1s'
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '1s' SET jit = off
     AS $$
     DECLARE
         found record;
     BEGIN
         FOR found IN
-            SELECT t.relation::regclass AS relation, t.framework, f.updates, g.oid AS stale
+            SELECT t.relation::regclass AS relation, f.updates, g.oid AS stale, wanted.arguments
             FROM electric.framework_tables() t
             JOIN electric.frameworks() f ON f.framework = t.framework
             LEFT JOIN pg_trigger g ON g.tgrelid = t.relation AND g.tgname = 'electric_framework_version'
-            WHERE (f.pending IS NULL OR g.oid IS NOT NULL)
-                AND g.tgargs IS DISTINCT FROM CASE WHEN f.pending IS NULL THEN convert_to(f.framework, 'UTF8') || '\x00' END
+            CROSS JOIN LATERAL (
+                SELECT CASE WHEN f.pending IS NULL THEN ARRAY[f.framework, f.version_column, f.reading, f.applied::text] END AS arguments
+            ) wanted
+            WHERE g.tgargs IS DISTINCT FROM (
+                    SELECT string_agg(convert_to(a.text, 'UTF8') || '\x00', '' ORDER BY a.place)
+                    FROM unnest(wanted.arguments) WITH ORDINALITY a (text, place)
+                )
                 AND has_table_privilege(t.relation, 'TRIGGER')
         LOOP
             BEGIN
                 IF found.stale IS NOT NULL THEN
                     EXECUTE format('DROP TRIGGER electric_framework_version ON %s', found.relation);
                 END IF;
-                IF EXISTS (SELECT FROM electric.frameworks() f WHERE f.framework = found.framework AND f.pending IS NULL) THEN
+                IF found.arguments IS NOT NULL THEN
                     EXECUTE format(
                         'CREATE TRIGGER electric_framework_version AFTER INSERT%s ON %s FOR EACH ROW'
-                        ' EXECUTE FUNCTION electric.note_framework_version(%L)',
-                        CASE WHEN found.updates THEN ' OR UPDATE' ELSE '' END, found.relation, found.framework
+                        ' EXECUTE FUNCTION electric.note_framework_version(%s)',
+                        CASE WHEN found.updates THEN ' OR UPDATE' ELSE '' END, found.relation,
+                        (SELECT string_agg(quote_literal(a), ', ') FROM unnest(found.arguments) a)
                     );
                 END IF;
             EXCEPTION WHEN OTHERS THEN
@@ -147,7 +154,7 @@ CREATE OR REPLACE PROCEDURE electric.watch_frameworks()
 -- What a framework wishes for the running transaction: noted in it (priority 4), or before it for a migration that is
 -- under way (priority 2). No row if there is nothing.
 CREATE OR REPLACE FUNCTION electric.wished_version() RETURNS TABLE (version text, priority integer)
-    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET jit = off
     AS $$
     DECLARE
         noted text := current_setting('electric.framework_version', true);

@@ -115,9 +115,33 @@ CREATE OR REPLACE FUNCTION electric.suspended_tables() RETURNS TABLE (relation o
         WHERE l.snapshot ? 'suspended' AND NOT EXISTS (SELECT FROM electric.electrified e WHERE e.oid = l.relation)
     $$;
 
+-- Another value whenever the catalogue says something new of a table that is synced or suspended. Far cheaper than a
+-- comparison; what it is does not matter, nor that now and then it is another without need.
+CREATE OR REPLACE FUNCTION electric.catalogue_mark() RETURNS text
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
+    AS $$
+        WITH relations AS MATERIALIZED (
+            SELECT e.oid FROM electric.electrified e UNION SELECT s.relation FROM electric.suspended_tables() s
+        ), seen (what) AS (
+            SELECT 'registry ' || e.oid || ' ' || e.xmin FROM electric.electrified e
+            UNION ALL SELECT 'table ' || c.oid || ' ' || c.xmin || ' ' || n.xmin
+                FROM relations r JOIN pg_class c ON c.oid = r.oid JOIN pg_namespace n ON n.oid = c.relnamespace
+            UNION ALL SELECT 'column ' || a.attrelid || ' ' || a.attnum || ' ' || a.xmin
+                FROM relations r JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0
+            UNION ALL SELECT 'default ' || d.oid || ' ' || d.xmin FROM relations r JOIN pg_attrdef d ON d.adrelid = r.oid
+            UNION ALL SELECT 'constraint ' || k.oid || ' ' || k.xmin FROM relations r JOIN pg_constraint k ON k.conrelid = r.oid
+            UNION ALL SELECT 'index ' || i.indexrelid || ' ' || i.xmin || ' ' || x.xmin
+                FROM relations r JOIN pg_index i ON i.indrelid = r.oid JOIN pg_class x ON x.oid = i.indexrelid
+            UNION ALL SELECT 'parent ' || h.inhparent || ' ' || h.inhrelid || ' ' || h.xmin FROM pg_inherits h
+            UNION ALL SELECT 'type ' || t.oid || ' ' || t.xmin FROM pg_type t WHERE t.typtype IN ('e', 'd') AND t.oid >= 16384
+            UNION ALL SELECT 'label ' || l.oid || ' ' || l.xmin FROM pg_enum l
+        )
+        SELECT coalesce(sum(hashtextextended(s.what, 0)), 0)::text FROM seen s
+    $$;
+
 -- Tables to call electric.settle_drift for. Takes no locks and changes nothing.
 CREATE OR REPLACE FUNCTION electric.drift() RETURNS TABLE (relation oid)
-    LANGUAGE sql SET search_path = pg_catalog, pg_temp
+    LANGUAGE sql SET search_path = pg_catalog, pg_temp SET jit = off
     AS $$
         SELECT e.oid FROM electric.electrified e
         WHERE CASE
@@ -177,5 +201,5 @@ CREATE OR REPLACE FUNCTION electric.settle_drift(relation oid, OUT action text, 
     END
     $$;
 
-REVOKE ALL ON FUNCTION electric.difference(oid, boolean), electric.objection(oid), electric.suspended_tables(), electric.drift(),
-    electric.settle_drift(oid) FROM PUBLIC;
+REVOKE ALL ON FUNCTION electric.difference(oid, boolean), electric.objection(oid), electric.suspended_tables(),
+    electric.catalogue_mark(), electric.drift(), electric.settle_drift(oid) FROM PUBLIC;

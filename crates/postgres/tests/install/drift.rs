@@ -36,6 +36,42 @@ fn suspended(reason: &str) -> Action {
     Action::Suspended { reason: reason.to_owned() }
 }
 
+#[tokio::test]
+async fn a_look_at_what_has_been_seen_costs_no_comparison_and_misses_nothing() {
+    let (_database, client) = without_guard().await;
+    run(&client, "CREATE TYPE mood AS ENUM ('ok'); CREATE TABLE other (id int PRIMARY KEY, m mood); CALL electric.electrify('other')").await;
+    let mut seen = drift::Seen::default();
+    assert_eq!(drift::look(&client, &mut seen).await.unwrap(), drift::Round::default());
+    let mark = value(&client, "SELECT electric.catalogue_mark()").await;
+    run(&client, "INSERT INTO items VALUES (2, 'b'); CREATE TABLE third (id int)").await;
+    run(&client, "VACUUM ANALYZE items").await;
+    assert_eq!(value(&client, "SELECT electric.catalogue_mark()").await, mark);
+    for (change, outcome) in [
+        ("ALTER TABLE items ADD w int", Action::Absorbed),
+        ("CREATE INDEX items_w ON items (w)", Action::Absorbed),
+        ("DROP INDEX items_w", Action::Absorbed),
+        ("ALTER TYPE mood ADD VALUE 'bad'", Action::Absorbed),
+        (
+            "ALTER TABLE items ALTER v SET DEFAULT 'x'",
+            suspended("column v was changed: it was text, and is text"),
+        ),
+        ("ALTER TABLE items ALTER v DROP DEFAULT", Action::Resumed),
+        ("ALTER TABLE items RENAME TO things", suspended("it is now public.things")),
+        ("ALTER TABLE things RENAME TO items", Action::Resumed),
+        ("ALTER SCHEMA public RENAME TO private", suspended("")),
+        ("ALTER SCHEMA private RENAME TO public", Action::Resumed),
+        ("DROP TABLE items, other", Action::Removed),
+    ] {
+        run(&client, change).await;
+        let round = drift::look(&client, &mut seen).await.unwrap();
+        let kinds: Vec<_> =
+            round.settled.iter().map(|settled| std::mem::discriminant(&settled.action)).collect();
+        assert!(kinds.contains(&std::mem::discriminant(&outcome)), "{change}: {round:?}");
+        // Until nothing is left, it looks again.
+        while drift::look(&client, &mut seen).await.unwrap() != drift::Round::default() {}
+    }
+}
+
 /// The columns that the newest snapshot has.
 const COLUMNS: &str = "SELECT string_agg(c ->> 'name', ',') FROM (SELECT snapshot FROM electric.ddl_commands \
     WHERE snapshot ? 'table' ORDER BY id DESC LIMIT 1) s, jsonb_array_elements(snapshot -> 'table' -> 'columns') c";
@@ -275,4 +311,27 @@ async fn a_start_leaves_drift_to_be_settled() {
     // Under the guard too, a table comes back.
     run(&client, "ALTER TABLE keyless ADD PRIMARY KEY (id)").await;
     assert_eq!(settle(&client).await, [("public.keyless".to_owned(), Action::Resumed)]);
+}
+
+#[tokio::test]
+async fn event_triggers_outlive_the_right_to_make_them() {
+    let database = Database::create().await;
+    let admin = database.client().await;
+    let role = format!("lifted_{}", database.name);
+    run(&admin, &format!("CREATE ROLE {role} LOGIN SUPERUSER")).await;
+    let url = database.url.replacen("postgres@", &format!("{role}@"), 1);
+    let (mut client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    postgres::install::install(&mut client).await.expect("schema electric installs");
+    let name = &database.name;
+    run(&admin, &format!("ALTER ROLE {role} NOSUPERUSER REPLICATION; GRANT CREATE ON DATABASE {name} TO {role}; GRANT ALL ON SCHEMA public TO {role}")).await;
+
+    let (mut client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    postgres::install::install(&mut client).await.expect("later starts go on");
+    assert_eq!(value(&client, "SELECT electric.guard_tier()").await, "1");
+    run(&client, "CREATE TABLE items (id int PRIMARY KEY, v text); CALL electric.electrify('items')").await;
+    assert_eq!(refused(&client, "ALTER TABLE items DROP v").await.code().code(), "EX010");
+    run(&client, "ALTER TABLE items ADD w int").await;
+    assert_eq!(value(&client, COLUMNS).await, "id,v,w");
 }

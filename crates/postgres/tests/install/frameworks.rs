@@ -368,7 +368,7 @@ async fn the_frameworks_work_goes_on_whatever_is_wrong_here() {
 #[tokio::test]
 async fn a_table_is_watched_once_and_as_what_it_is_now() {
     let (_database, client) = installed().await;
-    let triggers = "SELECT tgrelid::regclass, encode(tgargs, 'escape') FROM pg_trigger WHERE tgname = 'electric_framework_version' ORDER BY 1";
+    let triggers = "SELECT tgrelid::regclass, split_part(encode(tgargs, 'escape'), '\\000', 1) FROM pg_trigger WHERE tgname = 'electric_framework_version' ORDER BY 1";
     // Ours looks like Ecto's.
     run(&client, "CALL electric.watch_frameworks()").await;
     assert_eq!(rows(&client, triggers).await, Vec::<String>::new());
@@ -379,9 +379,9 @@ async fn a_table_is_watched_once_and_as_what_it_is_now() {
         rows(&client, "SELECT oid FROM pg_trigger WHERE tgname = 'electric_framework_version'").await,
         first
     );
-    assert_eq!(rows(&client, triggers).await, ["schema_migrations|rails\\000"]);
+    assert_eq!(rows(&client, triggers).await, ["schema_migrations|rails"]);
     watched(&client, "ALTER TABLE schema_migrations ADD inserted_at timestamp").await;
-    assert_eq!(rows(&client, triggers).await, ["schema_migrations|ecto\\000"]);
+    assert_eq!(rows(&client, triggers).await, ["schema_migrations|ecto"]);
     watched(
         &client,
         "ALTER TABLE schema_migrations ADD dirty boolean; ALTER TABLE schema_migrations DROP inserted_at",
