@@ -104,6 +104,12 @@ impl TableJson {
         self
     }
 
+    /// The last foreign key refers to unique columns other than the primary key.
+    pub fn to_unique(mut self) -> Self {
+        self.foreign_keys.last_mut().unwrap()["to_key"] = false.into();
+        self
+    }
+
     pub fn index(mut self, name: &str, definition: &str) -> Self {
         let unique = definition.starts_with("CREATE UNIQUE");
         self.indexes.push(json!({"name": name, "unique": unique, "definition": definition}));

@@ -20,6 +20,8 @@ pub enum SchemaChange {
     NullabilityChanged(String),
     #[error("column {0:?} was added, which SQLite does not tell from another that differs in case only")]
     ColumnClash(String),
+    #[error("it was changed so that clients can't have it: {0}")]
+    Unfit(String),
     #[error("its primary key was changed")]
     PrimaryKeyChanged,
     #[error("foreign key {0:?} was dropped, renamed or changed")]
@@ -62,6 +64,9 @@ pub(super) fn tables(old: &Table, new: &mut Table) -> Result<Added, SchemaChange
         if new.columns.iter().take(position).any(|c| c.name.eq_ignore_ascii_case(&column.name)) {
             return Err(SchemaChange::ColumnClash(column.name.clone()));
         }
+    }
+    if let Some(obstacle) = new.obstacle() {
+        return Err(SchemaChange::Unfit(obstacle));
     }
     if old.primary_key != new.primary_key || old.primary_key_name != new.primary_key_name {
         return Err(SchemaChange::PrimaryKeyChanged);

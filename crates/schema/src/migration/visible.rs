@@ -19,6 +19,7 @@ impl Visible {
     ) -> Visible {
         let mut verdicts = BTreeMap::new();
         let mut names = BTreeSet::new();
+        let mut functions = BTreeSet::new();
         let is_recorded = |id: RelationId| intake.snapshots.iter().any(|snapshot| snapshot.table.id == id);
         for table in before.tables() {
             let is_judged_anew = !matches!(before.hold(table.id), Some(Hold::Orphaned))
@@ -33,6 +34,7 @@ impl Visible {
             };
             if verdict.is_ok() {
                 names.insert(table.name.to_ascii_lowercase());
+                functions.extend(table.trigger_functions());
             }
             verdicts.insert(table.id, verdict);
         }
@@ -46,6 +48,15 @@ impl Visible {
                             .into(),
                     );
                 }
+                let own = table.trigger_functions();
+                if own.iter().any(|name| functions.contains(name)) {
+                    return Err(
+                        "Postgres clients can't tell its triggers from those of a table whose long name \
+                                begins alike"
+                            .into(),
+                    );
+                }
+                functions.extend(own);
                 Ok(())
             });
         }
