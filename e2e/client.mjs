@@ -61,7 +61,7 @@ async function wait(sql, args, limit) {
     try {
       ;[row] = await electric.db.rawQuery({ sql, args })
     } catch (error) {
-      if (!/no such table|does not exist/.test(text(error))) throw error
+      if (!/no such (table|column)|does not exist/.test(text(error))) throw error
     }
     if (row && Object.values(row)[0]) return row
     if (performance.now() > until) throw new Error(`still not so after ${limit} ms: ${sql}`)
