@@ -8,6 +8,7 @@ mod garbage;
 mod generate;
 pub mod http;
 mod migrations_api;
+mod node_postgres;
 mod pglite;
 mod prisma;
 mod restart;

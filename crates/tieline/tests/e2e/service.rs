@@ -88,6 +88,12 @@ impl Service {
         format!("http://127.0.0.1:{}", self.port)
     }
 
+    /// The connection string of its database.
+    pub fn database_url(&self) -> String {
+        let setting = self.settings.iter().find(|(name, _)| name == "DATABASE_URL");
+        setting.map(|(_, url)| url.clone()).unwrap_or_default()
+    }
+
     /// Runs SQL in Postgres.
     pub async fn sql(&self, sql: &str) {
         self.postgres.batch_execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
