@@ -148,15 +148,40 @@ CREATE OR REPLACE PROCEDURE electric.guard(relation oid)
     END
     $$;
 
--- The same for all registered tables, also those that are gone: what there is where event triggers are not (spec 04 §11).
+-- Whether the running transaction may have changed a table: who does so locks it, or one of its indexes, until the end. A type or
+-- a schema is changed without that.
+CREATE OR REPLACE FUNCTION electric.may_be_ours(relation oid, before jsonb, after jsonb) RETURNS boolean
+    LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
+    AS $$
+        SELECT before -> 'enums' <> after -> 'enums' OR before -> 'schema' <> after -> 'schema'
+            OR EXISTS (SELECT FROM electric.refusals(before, after) r WHERE r.code = 'EX003')
+            OR EXISTS (
+                SELECT FROM pg_locks l
+                WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation'
+                    AND l.mode IN ('ShareUpdateExclusiveLock', 'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')
+                    AND (l.relation = $1 OR l.relation IN (SELECT i.indexrelid FROM pg_index i WHERE i.indrelid = $1))
+            )
+    $$;
+
+-- The same for all registered tables, also those that are gone: what there is where event triggers are not (spec 04 §11). What
+-- others did to a table past the proxy is no fault of this transaction, and columns that they added may have got values
+-- since: that is for electric.settle_drift.
 CREATE OR REPLACE PROCEDURE electric.guard_all()
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET jit = off
     AS $$
     DECLARE
         relation oid;
+        found record;
     BEGIN
         FOR relation IN SELECT e.oid FROM electric.electrified e ORDER BY e.id LOOP
+            SELECT * INTO found FROM electric.inspect(relation);
+            CONTINUE WHEN found.before - 'clustered_now' = found.after - 'clustered_now';
+            CONTINUE WHEN (
+                    found.verdict = 'refused'
+                    OR found.verdict = 'additive' AND EXISTS (SELECT FROM electric.changed_columns(found.before, found.after) c WHERE c.old IS NULL)
+                ) AND electric.may_be_ours(relation, found.before, found.after) IS NOT TRUE;
             CALL electric.guard(relation);
         END LOOP;
+        CALL electric.watch_frameworks();
     END
     $$;

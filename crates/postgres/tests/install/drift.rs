@@ -335,3 +335,30 @@ async fn event_triggers_outlive_the_right_to_make_them() {
     run(&client, "ALTER TABLE items ADD w int").await;
     assert_eq!(value(&client, COLUMNS).await, "id,v,w");
 }
+
+#[tokio::test]
+async fn what_others_did_is_no_fault_of_a_guarded_transaction() {
+    let (_database, client) = without_guard().await;
+    run(&client, "CREATE TABLE gone (id int PRIMARY KEY); CALL electric.electrify('gone')").await;
+    run(&client, "CREATE TABLE mine (id int PRIMARY KEY); CALL electric.electrify('mine')").await;
+    run(&client, "CREATE TABLE wider (id int PRIMARY KEY); CALL electric.electrify('wider')").await;
+    run(&client, "ALTER TABLE items DROP v; DROP TABLE gone; ALTER TABLE wider ADD w int; INSERT INTO wider VALUES (1, 2)").await;
+
+    run(&client, "BEGIN; ALTER TABLE mine ADD v text; CALL electric.guard_all(); COMMIT").await;
+    assert_eq!(rows(&client, RECORDED).await, ["items", "gone", "mine", "wider", "mine"]);
+    for (change, code) in [
+        ("ALTER TABLE mine DROP v", "EX010"),
+        ("DROP TABLE mine", "EX004"),
+        ("ALTER SCHEMA public RENAME TO private", "EX002"),
+    ] {
+        let error = refused(&client, &format!("BEGIN; {change}; CALL electric.guard_all(); COMMIT")).await;
+        assert_eq!(error.code().code(), code);
+        run(&client, "ROLLBACK").await;
+    }
+    assert_eq!(settle(&client).await.len(), 3);
+
+    // Indexes do no harm whoever made them.
+    run(&client, "CREATE INDEX CONCURRENTLY mine_v ON mine (v)").await;
+    run(&client, "CALL electric.guard_all()").await;
+    assert_eq!(settle(&client).await, []);
+}
