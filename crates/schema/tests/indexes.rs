@@ -196,3 +196,37 @@ fn a_name_that_sqlite_has_already_is_not_made_again() {
     assert_eq!(index.sqlite, None);
     sqlite_with(&[&first, &dropped, &again, &clash]);
 }
+
+#[test]
+fn what_sqlite_has_as_text_is_unique_as_text_only() {
+    let things = |definition: &str| {
+        let table = table(3, "things")
+            .column("id", "uuid!")
+            .column("n", "numeric")
+            .column("c", "bpchar")
+            .column("x", "citext")
+            .column("i", "interval")
+            .key(&["id"])
+            .index("u", &format!("CREATE UNIQUE INDEX u ON public.things USING {definition}"));
+        let (migration, _) = migrate(&[&table], &Schema::default());
+        sqlite_with(&[&migration]);
+        statements(&migration).get(1).copied().and_then(|statement| statement.sqlite.clone())
+    };
+    for column in ["n", "c", "x", "i"] {
+        let expected = format!("CREATE UNIQUE INDEX \"u\" ON \"things\" (\"{column}\" ASC);\n");
+        assert_eq!(things(&format!("btree ({column})")), Some(expected));
+        assert!(things(&format!("btree (id) WHERE ({column} IS NULL)")).is_some());
+    }
+    for inexact in [
+        "btree (id) WHERE (n > (0)::numeric)",
+        "btree (id) WHERE (n = 1.0)",
+        "btree (abs(n))",
+        "btree (((n + (1)::numeric)))",
+        "btree (length(c))",
+        "btree (id) WHERE (c <> 'ab'::bpchar)",
+        "btree (id) WHERE (i = '1 day'::interval)",
+        "btree (COALESCE(n, (0)::numeric))",
+    ] {
+        assert_eq!(things(inexact), None, "{inexact}");
+    }
+}

@@ -50,6 +50,34 @@ async fn tombstones_print_as_replication_does_whatever_the_session_says() {
 }
 
 #[tokio::test]
+async fn values_held_as_texts_count_as_changed_when_they_print_differently() {
+    let (_database, client) = installed().await;
+    run(
+        &client,
+        "CREATE EXTENSION citext; CREATE DOMAIN amount AS numeric(6,2);
+         CREATE TABLE t (id int PRIMARY KEY, a numeric, b json, c char(3), d varchar(3), e interval, f timetz, g citext, h inet, i cidr, j amount);
+         CALL electric.electrify('t');
+         INSERT INTO t VALUES (1, 1.0, '{\"a\": 1}', 'x', 'x', '1 mon', '10:00+01', 'Aa', '1.2.3.4', '10/8', 1);
+         UPDATE electric.shadow__public__t s SET (_tag_a, _tag_b, _tag_c, _tag_d, _tag_e, _tag_f, _tag_g, _tag_h, _tag_i, _tag_j) =
+            (SELECT t, t, t, t, t, t, t, t, t, t FROM (SELECT ROW('1980-01-01'::timestamptz, 'C')::electric.tag AS t) x)",
+    )
+    .await;
+    let marked = "SELECT string_agg(right(k, 1), '' ORDER BY k) FROM electric.shadow__public__t s, jsonb_each(to_jsonb(s)) j (k, v)
+        WHERE k ~ '^_tag_' AND v ->> 'source_id' IS NULL";
+    run(&client, "UPDATE t SET a = 1.0, b = '{\"a\": 1}', c = 'x ', d = d, e = '1 month', f = '10:00+01', g = 'Aa', h = '1.2.3.4/32', i = i, j = 1.00").await;
+    assert_eq!(value(&client, marked).await, "", "the same texts again");
+    run(&client, "UPDATE t SET a = 1.00, b = '{\"a\":1}', e = '30 days', f = '09:00+00', g = 'AA'").await;
+    assert_eq!(value(&client, marked).await, "abefg", "equal, but printed differently");
+    run(&client, "UPDATE t SET c = 'y', d = 'x ', h = '1.2.3.4/24', i = NULL, j = 1.01").await;
+    assert_eq!(value(&client, marked).await, "abcdefghij");
+    run(&client, "SET IntervalStyle = sql_standard; DELETE FROM t").await;
+    assert_eq!(
+        value(&client, "SELECT _image FROM electric.shadow__public__t").await,
+        r#"{"a": "1.00", "b": "{\"a\":1}", "c": "y  ", "d": "x ", "e": "30 days", "f": "09:00:00+00", "g": "AA", "h": "1.2.3.4/24", "i": null, "j": "1.01", "id": "1"}"#
+    );
+}
+
+#[tokio::test]
 async fn roles_without_rights_and_odd_search_paths_write_like_all_others() {
     let (database, client) = installed().await;
     let role = format!("app_{}", database.name);
@@ -123,7 +151,8 @@ async fn big_loads_mark_new_rows_and_rows_that_come_back() {
     .await;
     assert_eq!(value(&client, fresh).await, "6000|t", "the row that comes back has forgotten its past");
     // A load that fails leaves no mark.
-    let refused = client.batch_execute("INSERT INTO t SELECT i, 'third' FROM generate_series(6000, 9000) i").await;
+    let refused =
+        client.batch_execute("INSERT INTO t SELECT i, 'third' FROM generate_series(6000, 9000) i").await;
     assert!(refused.is_err());
     assert_eq!(value(&client, fresh).await, "6000|t");
 }

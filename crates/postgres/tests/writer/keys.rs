@@ -31,14 +31,35 @@ async fn spellings_of_one_key_are_one_row() {
     );
 }
 
+#[tokio::test]
+async fn spaces_that_a_key_has_no_room_for_make_no_other_row() {
+    let fixture = Fixture::new("CREATE TABLE codes (id varchar(3) PRIMARY KEY, v text)", &["codes"]).await;
+    let (writer, client) = (fixture.writer(1), fixture.db.client().await);
+    let ops = [
+        fixture.insert("codes", &["abc  ", "a"]),
+        fixture.op(ClientOpKind::Update, "codes", &["abc", "b"]),
+        fixture.insert("codes", &["a ", "c"]),
+    ];
+    assert_eq!(writer.apply(&tx(&fresh_client(), 1, ops)).await, Ok(Applied::Committed));
+    let all = "SELECT string_agg(id || '=' || v, ',' ORDER BY id) FROM codes";
+    assert_eq!(text(&client, all).await.as_deref(), Some("a =c,abc=b"));
+    assert_eq!(
+        text(&client, "SELECT count(*) FROM electric.shadow__public__codes").await.as_deref(),
+        Some("2")
+    );
+}
+
 const EVERYTHING: &str = r#"
     CREATE TYPE "Mood" AS ENUM ('happy', 'so_so');
+    CREATE SCHEMA "else where"; CREATE EXTENSION citext SCHEMA "else where";
+    CREATE DOMAIN "else where".code AS char(4) CHECK (value <> 'no');
     CREATE TABLE "every type" (
         "the key" uuid, k2 varchar, b bool, i2 int2, i4 int4, i8 int8, f4 float4, f8 float8, t text, v varchar,
         u uuid, d date, ti time(0), ts timestamp(3), tz timestamptz, j jsonb, by bytea, m "Mood", "it's" text,
-        ident int4 GENERATED ALWAYS AS IDENTITY, PRIMARY KEY (k2, "the key"))"#;
+        ident int4 GENERATED ALWAYS AS IDENTITY, n numeric, price numeric(6,2), c char(4), cv varchar(4), x "else where".citext, iv interval,
+        tt timetz, js json, ip inet, net cidr, code "else where".code, PRIMARY KEY (k2, "the key"))"#;
 
-const VALUES: [&str; 20] = [
+const VALUES: [&str; 31] = [
     "8d7f1c8e-61f4-4d23-9d27-3a7f2f6e4a11",
     "abc",
     "t",
@@ -59,6 +80,17 @@ const VALUES: [&str; 20] = [
     "so_so",
     "",
     "42",
+    "-12345678901234567890.12300",
+    "1.5",
+    "a",
+    "a  ",
+    "MiXed",
+    "-1 mons +2 days -00:00:00.5",
+    "10:00:00.5+05:30",
+    r#"{"b":1,  "a":2, "a":3}"#,
+    "1.2.3.4",
+    "10.0.0.0/8",
+    "b",
 ];
 
 #[tokio::test]
@@ -74,8 +106,10 @@ async fn values_of_every_type_go_in_die_and_come_back() {
     writer.apply(&tx(&author, 2, [delete])).await.expect("deleted");
     assert_eq!(text(&client, whole).await, None);
     // The tombstone holds the text that replication prints: `t`, not `true`.
-    let image = "SELECT _image ->> 'b' FROM electric.\"shadow__public__every type\"";
-    assert_eq!(text(&client, image).await.as_deref(), Some("t"));
+    let image = "SELECT concat_ws('|', _image ->> 'b', _image ->> 'c', _image ->> 'ip', _image ->> 'code', _image ->> 'js')
+        FROM electric.\"shadow__public__every type\"";
+    let printed = r#"t|a   |1.2.3.4|b   |{"b":1,  "a":2, "a":3}"#;
+    assert_eq!(text(&client, image).await.as_deref(), Some(printed));
     let touch = fixture.op(ClientOpKind::Compensation, "every type", &VALUES[..2]);
     writer.apply(&tx(&author, 3, [touch])).await.expect("revived");
     assert_eq!(text(&client, whole).await, stored);

@@ -111,7 +111,7 @@ fn parse(expression: &str) -> Option<(Literal, Option<&str>)> {
 /// Not the beginning of a longer expression. What stands in double quotes may be anything.
 fn is_type_name(ty: &str) -> bool {
     let plain = |part: &str| part.chars().all(|c| c.is_alphanumeric() || "_ .()[],".contains(c));
-    !ty.is_empty() && ty.split('"').step_by(2).all(plain) && ty.matches('"').count() % 2 == 0
+    !ty.is_empty() && ty.split('"').step_by(2).all(plain) && ty.matches('"').count().is_multiple_of(2)
 }
 
 /// `-1`, `1.50`, `1e-7`.

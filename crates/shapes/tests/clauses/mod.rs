@@ -8,6 +8,7 @@ mod syntax;
 mod typing;
 mod untrusted;
 mod values;
+mod widened;
 
 use std::sync::Arc;
 
