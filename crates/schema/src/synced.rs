@@ -76,6 +76,16 @@ impl Schema {
         self.returned.get(&id).map(String::as_str)
     }
 
+    /// The same, but that clients get nothing of these tables.
+    #[must_use]
+    pub fn without(&self, ids: &[RelationId]) -> Schema {
+        let mut schema = self.clone();
+        for id in ids {
+            schema.hold_back(*id, Hold::Told, String::new());
+        }
+        schema
+    }
+
     /// Puts a table in, or another definition in its place.
     pub fn insert(&mut self, table: Arc<Table>) {
         if table.held_back.is_none() {

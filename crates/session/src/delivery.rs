@@ -25,6 +25,8 @@ pub struct Delivery {
     pub migration: Option<Arc<Migration>>,
     /// The schema before it, if it carries a migration and that is known.
     before: Option<Arc<Schema>>,
+    /// The schema without the tables that its migration brings back, if it does.
+    during: Option<Arc<Schema>>,
     /// The tables it touches, sorted.
     relations: Box<[RelationId]>,
     memo: Mutex<Memo>,
@@ -94,8 +96,14 @@ impl Delivery {
         }
         relations.sort_unstable();
         relations.dedup();
+        let during = migration.as_ref().and_then(|migration| {
+            let ids = schema.tables().map(|table| table.id);
+            let returned: Vec<_> =
+                ids.filter(|id| schema.returned(*id) == Some(migration.version.as_str())).collect();
+            (!returned.is_empty()).then(|| Arc::new(schema.without(&returned)))
+        });
         let (relations, memo) = (relations.into(), Mutex::default());
-        Delivery { transaction, schema, migration, before: None, relations, memo }
+        Delivery { transaction, schema, migration, before: None, during, relations, memo }
     }
 
     /// The same, with the schema before it: whoever comes to the stream right here has to know what its migration changed.
@@ -103,6 +111,11 @@ impl Delivery {
     pub fn after(self, before: Arc<Schema>) -> Delivery {
         let before = self.migration.is_some().then_some(before);
         Delivery { before, ..self }
+    }
+
+    /// The schema by which its changes concern anybody: the rows of tables that clients make anew with it are read anew after it.
+    pub(crate) fn during(&self) -> &Arc<Schema> {
+        self.during.as_ref().unwrap_or(&self.schema)
     }
 
     /// The schema before it, as far as that is known.

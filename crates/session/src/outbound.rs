@@ -118,8 +118,7 @@ impl Outbound {
             && before < at;
         let cursor = if may_repeat { before } else { at };
         let repeat = may_repeat.then_some(Repeat { at, observed: beginning.observed });
-        let subscriptions =
-            Subscriptions::new(beginning.subscriptions, user, schema.clone(), cursor, cx.world);
+        let subscriptions = Subscriptions::new(beginning.subscriptions, user);
         let mut outbound = Box::new(Outbound {
             cursor,
             schema: None,
@@ -145,9 +144,11 @@ impl Outbound {
             less: Vec::new(),
             afterwards: None,
         });
-        cx.out.push(Output::Watch(outbound.subscriptions.set().interests()));
         if cx.world.position() <= outbound.cursor {
             outbound.learn(&schema, cx);
+        } else if !outbound.subscriptions.have_returned(&schema) {
+            // The newest schema for the time being. Tables that came back are not followed from before that.
+            outbound.adopt(&schema, cx);
         }
         if !beginning.leaving.is_empty() {
             let subject = Subject::Gone { names: beginning.leaving.clone(), leaving: beginning.leaving };
@@ -226,9 +227,6 @@ impl Outbound {
     fn take_one(&mut self, delivery: &Arc<Delivery>, client: &ClientId, cx: &mut Context<'_>) -> Flow<bool> {
         if self.schema.is_none() {
             self.learn(delivery.before(), cx);
-            self.adopt(delivery.before(), cx);
-            // What was there before does not matter: nothing has come by it on this connection.
-            self.less.clear();
         }
         let transaction = &delivery.transaction;
         // If there was no transaction at the client's position, nothing is repeated.
@@ -236,7 +234,7 @@ impl Outbound {
         if self.is_held() || self.stops_before(delivery, cx) {
             return Ok(false);
         }
-        self.adopt(&delivery.schema, cx);
+        self.adopt(delivery.during(), cx);
         if self.repeat.is_some() {
             // The client has got past it.
             self.less.clear();
@@ -269,14 +267,16 @@ impl Outbound {
                 }
             }
         }
-        if let Some(migration) = &delivery.migration {
-            let observed = self.repeat.as_ref().map(|repeat| repeat.observed.clone()).unwrap_or_default();
-            self.follow_up(migration, &observed, cx);
-        }
+        let repeated = self.repeat.take_if(|repeat| repeat.at <= transaction.lsn);
         self.move_to(transaction.lsn);
         self.newest_xid = self.newest_xid.max(transaction.xid);
         if !self.schema.as_ref().is_some_and(|schema| Arc::ptr_eq(schema, &delivery.schema)) {
             self.schema = Some(delivery.schema.clone());
+        }
+        if let Some(migration) = &delivery.migration {
+            // From here on the tables that it brought back count, too.
+            self.adopt(&delivery.schema, cx);
+            self.follow_up(migration, &repeated.map(|repeat| repeat.observed).unwrap_or_default(), cx);
         }
         Ok(true)
     }
@@ -284,6 +284,7 @@ impl Outbound {
     fn adopt(&mut self, schema: &Arc<Schema>, cx: &mut Context<'_>) {
         if let Some(less) = self.subscriptions.adopt(schema, self.cursor, cx.world) {
             self.less.extend(less);
+            self.plan_again(0, cx);
             cx.out.push(Output::Watch(self.subscriptions.set().interests()));
         }
     }
@@ -424,6 +425,9 @@ impl Outbound {
     fn learn(&mut self, schema: &Arc<Schema>, cx: &mut Context<'_>) {
         self.schema = Some(schema.clone());
         self.announce(schema, cx);
+        self.adopt(schema, cx);
+        // Nothing has come by what was there before, on this connection.
+        self.less.clear();
     }
 
     /// Tells the client the relations of a schema that differ from those it was told last. All of them right at the start:

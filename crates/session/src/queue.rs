@@ -132,8 +132,8 @@ impl Outbound {
         Reads { request: Arc::new(ReadRequest { reads, known }), requests }
     }
 
-    /// A block before these is no more: what they read may have to be more.
-    fn plan_again(&mut self, from: usize, cx: &mut Context<'_>) {
+    /// A block before these is no more, or shapes have become others: what they read may have to be more.
+    pub(super) fn plan_again(&mut self, from: usize, cx: &mut Context<'_>) {
         for index in from..self.blocks.len() {
             let now = self.reads(index);
             let Some(block) = self.blocks.get_mut(index) else { return };
@@ -229,7 +229,8 @@ impl Outbound {
         }
         let Some(head) = self.blocks.front_mut() else { return Ok(false) };
         if let Phase::Open { reads, .. } = &head.phase
-            && reads.tables().any(|table| schema.table(table.id) != Some(table))
+            && (reads.tables().any(|table| schema.table(table.id) != Some(table))
+                || reads.request.reads.iter().any(|read| !read.plan.is_of(&schema)))
         {
             // Its rows were read under another definition than the one that holds here.
             head.start_over(cx);

@@ -113,25 +113,20 @@ pub(crate) struct Subscriptions {
     trackers: Trackers,
     /// The shapes that count.
     set: ShapeSet,
-    /// The schema that the shapes were resolved with.
-    schema: Arc<Schema>,
+    /// The schema that the shapes were resolved with, once that of the stream is known.
+    schema: Option<Arc<Schema>>,
 }
 
 impl Subscriptions {
-    /// What counts at a position.
-    pub(crate) fn new(
-        all: Vec<Subscription>,
-        user: &UserId,
-        schema: Arc<Schema>,
-        at: Lsn,
-        world: &dyn World,
-    ) -> Subscriptions {
+    /// None of them count before the schema of the stream is known ([`Subscriptions::adopt`]).
+    pub(crate) fn new(all: Vec<Subscription>, user: &UserId) -> Subscriptions {
         let set = ShapeSet::new(Vec::new(), |_| None);
-        let trackers = Trackers::default();
-        let mut subscriptions = Subscriptions { all, user: user.clone(), trackers, set, schema };
-        subscriptions.follow(at, world);
-        subscriptions.recount();
-        subscriptions
+        Subscriptions { all, user: user.clone(), trackers: Trackers::default(), set, schema: None }
+    }
+
+    /// Whether one of their tables is one that clients had to make anew at some time.
+    pub(crate) fn have_returned(&self, schema: &Schema) -> bool {
+        self.all.iter().any(|subscription| subscription.has_returned(schema))
     }
 
     /// The shapes that count.
@@ -149,21 +144,22 @@ impl Subscriptions {
         at: Lsn,
         world: &dyn World,
     ) -> Option<Vec<Arc<dyn Tracker>>> {
-        if Arc::ptr_eq(&self.schema, schema) {
+        if self.schema.as_ref().is_some_and(|known| Arc::ptr_eq(known, schema)) {
             return None;
         }
         let is_served = |id| schema.table(id).is_some_and(|table| table.held_back.is_none());
         let loses = |plan: &Plan| !plan.is_simple() && plan.layers.iter().any(|l| !is_served(l.table.id));
         let less: Vec<_> = self.set.trackers().iter().filter(|t| loses(t.plan())).cloned().collect();
-        self.schema = schema.clone();
+        self.schema = Some(schema.clone());
         let newest = world.schema();
         for subscription in &mut self.all {
             subscription.adopt(schema, &newest, &self.user);
         }
-        self.trackers.retain(&self.plans());
+        let plans = self.plans();
+        self.trackers.retain(&plans);
         self.follow(at, world);
         if !less.is_empty() {
-            self.trackers.follow_all(&self.plans(), at, world);
+            self.trackers.follow_all(&plans, at, world);
         }
         self.recount();
         Some(less)
@@ -258,8 +254,10 @@ impl Subscriptions {
         self.trackers.follow(&plans, at, world);
     }
 
+    /// Those that can be followed where the stream is. A subscription that is still to come may ask for others.
     fn plans(&self) -> Vec<Arc<Plan>> {
-        self.all.iter().flat_map(Subscription::plans).cloned().collect()
+        let Some(schema) = &self.schema else { return Vec::new() };
+        self.all.iter().flat_map(Subscription::plans).filter(|plan| plan.is_of(schema)).cloned().collect()
     }
 
     /// What a new subscription has to read, with the request that each read is for: shapes that do not count yet once the blocks
@@ -283,14 +281,14 @@ impl Subscriptions {
         (reads, known_by(&known))
     }
 
-    /// What has to be read again, since clients had to make tables anew at a migration: all rows of the shapes that count and have
-    /// such a table.
+    /// What has to be read again, since clients had to make tables anew at a migration: all rows of the shapes that are to stay and
+    /// have such a table. The keys of a gone batch may be older than what is read now.
     pub(crate) fn reads_again(&self, version: &str) -> Vec<(usize, Read)> {
         let mut seen: HashSet<&Arc<Plan>> = HashSet::new();
-        let counting = self.all.iter().filter(|subscription| subscription.counts());
-        let emptied = counting.flat_map(Subscription::plans).filter(|plan| {
-            plan.layers.iter().any(|layer| self.schema.returned(layer.table.id) == Some(version))
-        });
+        let staying = self.all.iter().filter(|subscription| subscription.state == State::Active);
+        let emptied = staying
+            .flat_map(Subscription::plans)
+            .filter(|plan| plan.layers.iter().any(|layer| layer.since.as_deref() == Some(version)));
         let again = emptied.filter(|plan| seen.insert(plan));
         again.map(|plan| (0, Read { plan: plan.clone(), kind: ReadKind::Rows })).collect()
     }

@@ -400,11 +400,11 @@ fn rows_read_under_an_older_definition_are_read_again() {
     harness.world.set(|facts| facts.schema = schema.clone());
     let ddl = Delivery::new(tables::transaction(1_500, 800, vec![]), schema.clone(), Some(migration));
     harness.stream(&[std::sync::Arc::new(ddl)]);
-    harness.reach(2_000);
     harness.wait(30);
     let again = harness.snapshot();
     assert_ne!(again, id);
     harness.open(again, 900, 2_000);
+    harness.reach(2_000);
     assert_eq!(harness.session.wants_snapshot_frames(), Some(again));
     let frame = rows(schema.table(ITEMS).unwrap(), &[&["1", "a", "b"]]);
     harness.input(Input::SnapshotFrame { id: again, read: 0, frame });

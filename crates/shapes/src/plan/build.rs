@@ -17,6 +17,9 @@ impl Plan {
         let mut plan = Plan { layers: Vec::new() };
         add_asked(&mut plan.layers, asked, Vec::new(), user);
         close(&mut plan.layers, schema, user);
+        for layer in &mut plan.layers {
+            layer.since = schema.returned(layer.table.id).map(Arc::from);
+        }
         plan
     }
 }
@@ -25,7 +28,7 @@ impl Plan {
 fn add_asked(layers: &mut Vec<Layer>, asked: Asked, links: Vec<Link>, user: &UserId) {
     let filter = Filter::new(asked.clause, &asked.table, user);
     let parent = layers.len();
-    layers.push(Layer { table: asked.table, filter, links, is_closure: false });
+    layers.push(Layer { table: asked.table, since: None, filter, links, is_closure: false });
     for (relation, child) in asked.include {
         add_asked(layers, child, vec![relation.link(parent)], user);
     }
@@ -62,7 +65,8 @@ fn close(layers: &mut Vec<Layer>, schema: &Schema, user: &UserId) {
     for table in found.into_values() {
         outgoing.push(refers_to(table, schema));
         let filter = Filter::new(None, table, user);
-        layers.push(Layer { table: table.clone(), filter, links: Vec::new(), is_closure: true });
+        let (table, links) = (table.clone(), Vec::new());
+        layers.push(Layer { table, since: None, filter, links, is_closure: true });
     }
     for (parent, relations) in outgoing.iter().enumerate() {
         for relation in relations {

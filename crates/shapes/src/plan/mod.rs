@@ -28,6 +28,9 @@ pub struct Layer {
     /// The table, as it was when the plan was made: rows are read and encoded by this definition, so plans under different
     /// definitions of a table are different plans.
     pub table: Arc<Table>,
+    /// The migration with which the table came back to clients, if it did: what was followed before does not go on over the time
+    /// in which nothing was known of its rows.
+    pub since: Option<Arc<str>>,
     /// What the rows have to pass: the where-clause, and the owner.
     pub filter: Filter,
     /// How rows get here; empty for the root only.
@@ -61,6 +64,7 @@ pub enum Direction {
 impl PartialEq for Layer {
     fn eq(&self, other: &Layer) -> bool {
         (Arc::ptr_eq(&self.table, &other.table) || self.table == other.table)
+            && self.since == other.since
             && self.filter == other.filter
             && self.links == other.links
             && self.is_closure == other.is_closure
@@ -98,6 +102,16 @@ impl Plan {
         relations.sort_unstable();
         relations.dedup();
         relations
+    }
+
+    /// Whether its rows can be followed by a schema: clients get all its tables, and got them no later than when it was made.
+    #[must_use]
+    pub fn is_of(&self, schema: &schema::Schema) -> bool {
+        self.layers.iter().all(|layer| {
+            let id = layer.table.id;
+            schema.table(id).is_some_and(|table| table.held_back.is_none())
+                && schema.returned(id) == layer.since.as_deref()
+        })
     }
 
     /// Whether rows hang on others, so that a row that becomes visible may bring additional data.

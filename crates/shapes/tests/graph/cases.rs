@@ -151,6 +151,7 @@ impl Case {
             table: tables[table].clone(),
             filter: Filter::new(None, &tables[table], &user(by)),
             links,
+            since: None,
             is_closure,
         };
         let mut layers = vec![layer(0, Vec::new(), self.root_user, false)];
