@@ -15,6 +15,7 @@ mod restart;
 pub mod service;
 mod shapes;
 mod sync;
+mod tables;
 mod types;
 
 use std::path::PathBuf;
