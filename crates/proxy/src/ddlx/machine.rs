@@ -1,16 +1,14 @@
 //! The state machine.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use super::{
     encoding::Encoding,
     errors::translated,
     guard::{GUARD, LABEL},
     lexer::Dialect,
-    pending::{Item, Known, Label, Pending, Step},
+    pending::{Item, Pending, Step},
+    prepared::{Changing, Known, Prepared},
     reading::{Reading, Target, What},
     rewriting::Rewriting,
     simple::{Simple, command_complete},
@@ -25,12 +23,9 @@ pub struct Ddlx {
     /// `None` in a shadow database.
     guarding: Option<Guarding>,
     pending: Pending,
-    /// What Postgres has, of what isn't as the client wrote it.
-    statements: HashMap<Label, Arc<Known>>,
-    portals: HashMap<Label, Arc<Known>>,
-    /// What the client has been told to be there, of what may change the schema. Kept only where the guard is here.
-    changing_statements: HashSet<Label>,
-    changing_portals: HashSet<Label>,
+    prepared: Prepared,
+    /// Kept only where the guard is here.
+    changing: Changing,
     /// The answer of an Execute that the guard looks at.
     withheld: Option<Frame>,
     /// The client has begun something in the extended protocol that it has not ended with Sync.
@@ -57,10 +52,8 @@ impl Ddlx {
             dialect: dialect(reported),
             guarding,
             pending: Pending::default(),
-            statements: HashMap::new(),
-            portals: HashMap::new(),
-            changing_statements: HashSet::new(),
-            changing_portals: HashSet::new(),
+            prepared: Prepared::default(),
+            changing: Changing::default(),
             withheld: None,
             open: false,
         }
@@ -79,11 +72,7 @@ impl Ddlx {
 
     /// Whether names of statements and portals have to be followed.
     fn follows_names(&self) -> bool {
-        self.pending.knows()
-            || !(self.statements.is_empty()
-                && self.portals.is_empty()
-                && self.changing_statements.is_empty()
-                && self.changing_portals.is_empty())
+        self.pending.knows() || !self.prepared.is_empty() || !self.changing.is_empty()
     }
 
     fn query(&mut self, frame: &Frame, out: &mut Exchange) {
@@ -116,7 +105,7 @@ impl Ddlx {
         // As a string would, it leaves no unnamed statement or portal behind.
         self.send(&Frame::new(b'C', b"S\0"), Item::Hidden(Step::Close), out);
         self.send(&Frame::new(b'C', b"P\0"), Item::Hidden(Step::Close), out);
-        self.hidden(text, true, Item::Guarded, out);
+        self.hidden(text, true, Item::Execute { portal: None, guarded: true }, out);
         self.hidden(GUARD.as_bytes(), false, Item::Hidden(Step::Guard), out);
         self.send(&Frame::new(b'S', b""), Item::Sync, out);
     }
@@ -151,11 +140,7 @@ impl Ddlx {
         let Some((text, types)) = split_text(rest) else { return out.server(frame) };
         let found = self.read(text).found;
         let changing = found.iter().any(|found| found.what == What::Changing);
-        if changing {
-            self.changing_statements.insert(label.into());
-        } else {
-            self.changing_statements.remove(label);
-        }
+        self.changing.parse(label, changing);
         let tag = found.iter().find_map(|found| match found.what {
             What::Replaced(_, tag) | What::Tagged(tag) => Some(tag),
             What::Wrong(_) | What::Changing => None,
@@ -174,34 +159,26 @@ impl Ddlx {
     fn bind(&mut self, frame: &Frame) {
         let labels = split_text(frame.body()).and_then(|(portal, rest)| Some((portal, split_text(rest)?.0)));
         let Some((portal, statement)) = labels else { return };
-        if self.changing_statements.contains(statement) {
-            self.changing_portals.insert(portal.into());
-        } else {
-            self.changing_portals.remove(portal);
-        }
+        self.changing.bind(portal, statement);
         self.pending.push(Item::Bind(Box::new((portal.into(), statement.into()))));
     }
 
     fn close(&mut self, frame: &Frame) {
         let Some((kind, rest)) = frame.body().split_first() else { return };
         let Some((label, _)) = split_text(rest) else { return };
-        match kind {
-            b'S' => self.changing_statements.remove(label),
-            _ => self.changing_portals.remove(label),
-        };
+        self.changing.close(*kind, label);
         self.pending.push(Item::Close(Box::new((*kind, label.into()))));
     }
 
     fn execute(&mut self, frame: &Frame, out: &mut Exchange) {
         self.open = true;
         out.server(frame);
-        let portal = split_text(frame.body()).map(|(portal, _)| portal).unwrap_or_default();
-        if self.changing_portals.contains(portal) && !self.pending.is_skipping() {
-            self.pending.push(Item::Guarded);
+        let label = split_text(frame.body()).map(|(label, _)| label).unwrap_or_default();
+        let guarded = self.changing.has_portal(label) && !self.pending.is_skipping();
+        let portal = self.follows_names().then(|| label.into());
+        self.pending.push(Item::Execute { portal, guarded });
+        if guarded {
             self.hidden(GUARD.as_bytes(), false, Item::Hidden(Step::Guard), out);
-        } else {
-            let portal = self.follows_names().then(|| portal.into());
-            self.pending.push(Item::Execute(portal));
         }
     }
 
@@ -209,16 +186,15 @@ impl Ddlx {
     fn executed(&mut self, frame: Frame, out: &mut Exchange) {
         match self.pending.head_mut() {
             Some(Item::Query(Some(simple))) if frame.tag() == b'C' => simple.completed(frame, out),
-            Some(Item::Execute(portal)) => {
-                let known = portal.as_ref().and_then(|portal| self.portals.get(portal));
-                match known.and_then(|known| known.tag).filter(|_| frame.tag() == b'C') {
-                    Some(tag) => out.client(&command_complete(tag)),
-                    None => out.client(&frame),
+            Some(Item::Execute { portal, guarded }) => {
+                let known = portal.as_ref().and_then(|portal| self.prepared.portal(portal));
+                let tag = known.and_then(|known| known.tag).filter(|_| frame.tag() == b'C');
+                let frame = tag.map_or(frame, command_complete);
+                if *guarded {
+                    self.withheld = Some(frame);
+                } else {
+                    out.client(&frame);
                 }
-                self.pending.pop();
-            }
-            Some(Item::Guarded) => {
-                self.withheld = Some(frame);
                 self.pending.pop();
             }
             Some(Item::Hidden(Step::Guard)) => {
@@ -245,18 +221,9 @@ impl Ddlx {
         }
         match self.pending.pop() {
             Some(Item::Hidden(_)) => return,
-            Some(Item::Parse(Some(parse))) => match *parse {
-                (label, Some(known)) => drop(self.statements.insert(label, known)),
-                (label, None) => drop(self.statements.remove(&label)),
-            },
-            Some(Item::Bind(bind)) => match self.statements.get(&bind.1) {
-                Some(known) => drop(self.portals.insert(bind.0, Arc::clone(known))),
-                None => drop(self.portals.remove(&bind.0)),
-            },
-            Some(Item::Close(close)) => match close.0 {
-                b'S' => drop(self.statements.remove(&close.1)),
-                _ => drop(self.portals.remove(&close.1)),
-            },
+            Some(Item::Parse(Some(parse))) => self.prepared.parsed(parse.0, parse.1),
+            Some(Item::Bind(bind)) => self.prepared.bound(bind.0, &bind.1),
+            Some(Item::Close(close)) => self.prepared.closed(close.0, &close.1),
             _ => {}
         }
         out.client(frame);
@@ -280,8 +247,8 @@ impl Ddlx {
             Some(Item::Parse(Some(parse))) => {
                 parse.1.as_ref().map(|known| translated(frame, Some(&known.rewriting), true))
             }
-            Some(Item::Execute(Some(portal))) => {
-                self.portals.get(portal).map(|known| translated(frame, Some(&known.rewriting), true))
+            Some(Item::Execute { portal: Some(portal), .. }) => {
+                self.prepared.portal(portal).map(|known| translated(frame, Some(&known.rewriting), true))
             }
             Some(Item::Hidden(Step::Guard)) => Some(translated(frame, None, true)),
             _ => None,
@@ -295,11 +262,10 @@ impl Ddlx {
 
     fn ready(&mut self, frame: &Frame, out: &mut Exchange) {
         self.pending.ready();
-        // Portals end with their transaction.
         if frame.body() == b"I" {
-            self.portals.clear();
+            self.prepared.transaction_ended();
             if self.pending.head().is_none() && !self.open {
-                self.changing_portals.clear();
+                self.changing.transaction_ended();
             }
         }
         out.client(frame);
@@ -358,10 +324,9 @@ impl Intercept for Ddlx {
         let head = self.pending.head();
         match tag {
             b'Z' | b'E' | b'S' => true,
-            b'C' | b'I' | b's' => matches!(
-                head,
-                Some(Item::Query(Some(_)) | Item::Execute(_) | Item::Guarded | Item::Hidden(Step::Guard))
-            ),
+            b'C' | b'I' | b's' => {
+                matches!(head, Some(Item::Query(Some(_)) | Item::Execute { .. } | Item::Hidden(Step::Guard)))
+            }
             b'1' => matches!(head, Some(Item::Parse(_) | Item::Hidden(Step::Parse))),
             b'2' => matches!(head, Some(Item::Bind(_) | Item::Hidden(Step::Bind))),
             b'3' => matches!(head, Some(Item::Close(_) | Item::Hidden(Step::Close))),
@@ -371,11 +336,11 @@ impl Intercept for Ddlx {
                 Some(
                     Item::Query(Some(_))
                         | Item::Parse(Some(_))
-                        | Item::Execute(Some(_))
+                        | Item::Execute { portal: Some(_), .. }
                         | Item::Hidden(Step::Guard)
                 )
             ),
-            b'G' => matches!(head, Some(Item::Execute(_))),
+            b'G' => matches!(head, Some(Item::Execute { .. })),
             _ => false,
         }
     }

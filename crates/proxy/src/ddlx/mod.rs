@@ -22,6 +22,7 @@ mod machine;
 mod name;
 mod parser;
 mod pending;
+mod prepared;
 mod reading;
 mod rewriting;
 mod search;

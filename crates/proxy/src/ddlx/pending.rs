@@ -2,19 +2,10 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use super::{rewriting::Rewriting, simple::Simple};
-
-/// A name of a prepared statement or a portal; empty for the unnamed one.
-pub type Label = Box<[u8]>;
-
-/// A prepared statement that isn't what the client wrote.
-#[derive(Debug)]
-pub struct Known {
-    /// The command tag that the client gets.
-    pub tag: Option<&'static str>,
-    /// What became of its text.
-    pub rewriting: Rewriting,
-}
+use super::{
+    prepared::{Known, Label},
+    simple::Simple,
+};
 
 /// A message to Postgres that is going to be answered.
 #[derive(Debug)]
@@ -29,10 +20,13 @@ pub enum Item {
     Bind(Box<(Label, Label)>),
     /// Close of a statement (`S`) or a portal (`P`).
     Close(Box<(u8, Label)>),
-    /// Execute; its portal, while anything is known of any.
-    Execute(Option<Label>),
-    /// Execute of what may change the schema: not done before the guard has let it pass.
-    Guarded,
+    /// Execute.
+    Execute {
+        /// Its portal, while anything is known of any.
+        portal: Option<Label>,
+        /// It may change the schema: not done before the guard has let it pass.
+        guarded: bool,
+    },
     /// Something of our own.
     Hidden(Step),
     /// The client's end of `COPY` data.
@@ -98,10 +92,11 @@ impl Pending {
         match item {
             Item::Sync if self.copying => return,
             Item::Sync => self.skipping = false,
-            Item::CopyEnd if self.copying || self.items.is_empty() => {
+            _ if self.copying => {
                 self.copying = false;
                 return;
             }
+            Item::CopyEnd if self.items.is_empty() => return,
             _ if self.skipping => return,
             _ => {}
         }
@@ -149,14 +144,15 @@ impl Pending {
         }
     }
 
-    /// Postgres asks for `COPY` data. In the extended protocol it leaves Sync aside until the data's end.
+    /// Postgres asks for `COPY` data. In the extended protocol it leaves Sync aside until the data's end, and is out of sorts
+    /// about anything else, of which it takes no further notice.
     pub fn copy_in(&mut self) {
-        if !matches!(self.head(), Some(Item::Execute(_))) {
+        if !matches!(self.head(), Some(Item::Execute { .. })) {
             return;
         }
-        let end = self.items.iter().position(|item| matches!(item, Item::CopyEnd));
+        let end = self.items.iter().skip(1).position(|item| !matches!(item, Item::Sync));
         self.copying = end.is_none();
-        let through = end.map_or(self.items.len(), |end| end + 1);
+        let through = end.map_or(self.items.len(), |end| end + 2);
         self.known -= self.items.drain(1..through).filter(is_known).count();
     }
 }

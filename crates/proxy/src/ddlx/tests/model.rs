@@ -33,6 +33,8 @@ pub struct Server {
     /// What the open transaction has done, and whether the guard would refuse it.
     open: Effects,
     refused: bool,
+    /// The schema has changed since the guard last looked.
+    changed: bool,
     committed: Effects,
 }
 
@@ -162,6 +164,7 @@ impl Server {
             self.committed.extend(done);
         }
         self.refused = false;
+        self.changed &= commit;
         self.implicit = false;
         self.status = Status::Idle;
         self.portals.clear();
@@ -178,6 +181,8 @@ impl Server {
             self.say(b'I', b"");
             return self.ready();
         }
+        // Each statement of a string is an unnamed portal for a while.
+        self.portals.remove(&b""[..]);
         self.implicit = statements.len() > 1;
         self.go_on(statements, text);
     }
@@ -384,6 +389,7 @@ impl Server {
             ("ALTER" | "CREATE" | "DROP" | "CALL" | "DO", _) => {
                 self.open.push(statement.to_owned());
                 self.refused |= statement.contains("REFUSED");
+                self.changed = true;
                 if self.native && self.unguarded {
                     self.guard()?;
                 }
@@ -405,7 +411,9 @@ impl Server {
             let refusal = error("EX004", "Cannot drop electrified table", None);
             return Err(if native { refusal } else { with_context(&refusal) });
         }
-        self.notice("captured", (!native).then_some("PL/pgSQL function"));
+        if std::mem::take(&mut self.changed) {
+            self.notice("captured", (!native).then_some("PL/pgSQL function"));
+        }
         if !native {
             self.complete("DO");
         }

@@ -179,6 +179,9 @@ fn messages() -> impl Strategy<Value = Vec<Frame>> {
             Frame::new(b'd', b"1\n"),
             end,
             sync(),
+            // Run once more, it would want data.
+            Frame::new(b'C', b"S\0"),
+            sync(),
         ]
     });
     let single = prop_oneof![
