@@ -441,7 +441,8 @@ impl Listening {
 }
 
 async fn listening(url: &str) -> Listening {
-    let (client, mut connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
+    let (client, mut connection) =
+        tokio_postgres::connect(url, tokio_postgres::NoTls).await.expect("a connection");
     let (sender, warnings) = tokio::sync::mpsc::unbounded_channel();
     tokio::spawn(async move {
         while let Some(Ok(message)) = std::future::poll_fn(|cx| connection.poll_message(cx)).await {
