@@ -408,3 +408,78 @@ async fn keys_between_tables_partitions_and_indexes() {
         client.close().await.unwrap();
     }
 }
+
+/// Clients over PGlite can't write so many columns, but read them.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_hundred_columns() {
+    let service = Service::insecure().await;
+    let columns: Vec<String> = (1..200).map(|n| format!("c{n} int")).collect();
+    service
+        .sql(&format!(
+            "CREATE TABLE wide (id int PRIMARY KEY, {}); CALL electric.electrify('wide')",
+            columns.join(", ")
+        ))
+        .await;
+    let mut described: serde_json::Map<_, _> = (1..200).map(|n| (format!("c{n}"), json!("INT4"))).collect();
+    described.insert("id".into(), json!("INT4"));
+    let clients = two(&service, &json!({ "wide": described })).await;
+    // Every third has a value, so that the mask of NULLs has all patterns.
+    let values: Vec<String> =
+        (1..200).map(|n| if n % 3 == 0 { n.to_string() } else { "NULL".into() }).collect();
+    let whole: Vec<String> =
+        (1..200).map(|n| if n % 3 == 0 { format!("c{n} = {n}") } else { format!("c{n} IS NULL") }).collect();
+    let whole = whole.join(" AND ");
+    service.sql(&format!("INSERT INTO wide VALUES (1, {})", values.join(", "))).await;
+    for client in &clients {
+        client.sync(&["wide"]).await.unwrap();
+        client.wait(format!("SELECT count(*) = 1 FROM wide WHERE {whole}")).await.unwrap();
+    }
+    clients[0].sql(&format!("INSERT INTO wide VALUES (2, {})", values.join(", ")), &[]).await.unwrap();
+    service.wait(&format!("SELECT count(*) = 2 FROM wide WHERE {whole}")).await;
+    clients[0].sql("UPDATE wide SET c199 = 7, c3 = NULL WHERE id = 2", &[]).await.unwrap();
+    service.sql("UPDATE wide SET c1 = 8 WHERE id = 1").await;
+    for client in clients {
+        client
+            .wait("SELECT count(*) = 1 FROM wide WHERE id = 2 AND c199 = 7 AND c3 IS NULL AND c6 = 6")
+            .await
+            .unwrap();
+        client.wait("SELECT count(*) = 1 FROM wide WHERE id = 1 AND c1 = 8 AND c198 = 198").await.unwrap();
+        client.close().await.unwrap();
+    }
+}
+
+/// A trigger that marks a row instead of deleting it: whoever deleted it gets it back, marked.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_a_trigger_keeps_come_back() {
+    let service = Service::insecure().await;
+    service
+        .sql(
+            "CREATE TABLE notes (id int PRIMARY KEY, body text, gone bool NOT NULL DEFAULT false);
+             CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS $$
+                BEGIN UPDATE notes SET gone = true WHERE id = OLD.id; RETURN NULL; END $$;
+             CREATE TRIGGER keep BEFORE DELETE ON notes FOR EACH ROW EXECUTE FUNCTION keep();
+             CREATE FUNCTION stamp() RETURNS trigger LANGUAGE plpgsql AS $$
+                BEGIN UPDATE notes SET body = NEW.body || '!' WHERE id = NEW.id AND body NOT LIKE '%!'; RETURN NULL; END $$;
+             CREATE TRIGGER stamp AFTER INSERT ON notes FOR EACH ROW EXECUTE FUNCTION stamp();
+             CALL electric.electrify('notes')",
+        )
+        .await;
+    let clients = two(&service, &json!({ "notes": { "id": "INT4", "body": "TEXT", "gone": "BOOL" } })).await;
+    for client in &clients {
+        client.sync(&["notes"]).await.unwrap();
+    }
+    for (n, client) in (1..).zip(&clients) {
+        client.sql(&format!("INSERT INTO notes (id, body) VALUES ({n}, 'note')"), &[]).await.unwrap();
+    }
+    for client in &clients {
+        client.wait("SELECT count(*) = 2 FROM notes WHERE body = 'note!'").await.unwrap();
+    }
+    for (n, client) in (1..).zip(&clients) {
+        client.sql(&format!("DELETE FROM notes WHERE id = {n}"), &[]).await.unwrap();
+    }
+    for client in clients {
+        client.wait("SELECT count(*) = 2 FROM notes WHERE gone AND body = 'note!'").await.unwrap();
+        client.wait("SELECT count(*) = 0 FROM _electric_oplog").await.unwrap();
+        client.close().await.unwrap();
+    }
+}
