@@ -1,6 +1,6 @@
 //! Every vector of the page, both ways.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 use bytes::Bytes;
 use protocol::{ErrorCode, Message};
@@ -152,13 +152,10 @@ async fn what_postgres_would_refuse_is_refused_to_its_author_alone() {
     let mut relations: BTreeMap<String, String> = BTreeMap::new();
     for line in &lines {
         let (ty, name) = (code(&line[1]).to_owned(), format!("r{}", relations.len()));
-        if !relations.contains_key(&ty) {
-            service
-                .sql(&format!(
-                    "CREATE TABLE {name} (id int4 PRIMARY KEY, v {ty}); CALL electric.electrify('{name}')"
-                ))
-                .await;
-            relations.insert(ty, name);
+        if let Entry::Vacant(vacant) = relations.entry(ty) {
+            let columns = format!("id int4 PRIMARY KEY, v {}", vacant.key());
+            service.sql(&format!("CREATE TABLE {name} ({columns}); CALL electric.electrify('{name}')")).await;
+            vacant.insert(name);
         }
     }
     for (n, line) in lines.iter().enumerate() {
