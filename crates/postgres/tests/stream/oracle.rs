@@ -88,7 +88,7 @@ async fn all_types_and_composite_keys_come_as_they_are_printed() {
     synced
         .run(
             "CREATE TYPE color AS ENUM ('RED', 'GREEN');
-             CREATE TABLE \"Odd Names\" (\"Key 1\" uuid, b bool, i2 int2, i8 int8, f4 float4, f8 float8, k2 text, d date, t time,
+             CREATE TABLE odd_names (\"Key 1\" uuid, b bool, i2 int2, i8 int8, f4 float4, f8 float8, k2 text, d date, t time,
                  ts timestamp, tz timestamptz, j jsonb, raw bytea, c color, iv interval, n numeric(10,2), tt timetz, ch char(4), js json, ip inet,
                  PRIMARY KEY (k2, \"Key 1\"));
              ALTER DATABASE postgres SET DateStyle = 'SQL, MDY'; ALTER DATABASE postgres SET IntervalStyle = 'sql_standard';",
@@ -97,16 +97,16 @@ async fn all_types_and_composite_keys_come_as_they_are_printed() {
     let mut replica = Replica::start(&synced).await;
     synced
         .run(
-            "CALL electric.electrify('public.\"Odd Names\"');
-             INSERT INTO \"Odd Names\" VALUES ('E2A1B5D0-0000-4000-8000-000000000001', true, -1, 9007199254740993, 0.1, 1e300, 'k,\"é', '2024-02-29',
+            "CALL electric.electrify('odd_names');
+             INSERT INTO odd_names VALUES ('E2A1B5D0-0000-4000-8000-000000000001', true, -1, 9007199254740993, 0.1, 1e300, 'k,\"é', '2024-02-29',
                  '12:34:56.789', '2024-02-29 12:34:56.789', '2024-02-29 12:34:56.789+02', '{\"b\": [1, null], \"a\": 1.50}', '\\x00ff5c', 'GREEN',
                  '-1 day 02:03:04', 1.5, '10:00+05:30', 'a', '{\"b\":1,  \"a\":2}', '1.2.3.4/32');
-             INSERT INTO \"Odd Names\" (\"Key 1\", k2, f8, tz) VALUES ('00000000-0000-4000-8000-000000000002', '', 'NaN', 'infinity');
-             UPDATE \"Odd Names\" SET j = NULL, b = false",
+             INSERT INTO odd_names (\"Key 1\", k2, f8, tz) VALUES ('00000000-0000-4000-8000-000000000002', '', 'NaN', 'infinity');
+             UPDATE odd_names SET j = NULL, b = false",
         )
         .await;
     replica.catch_up(&synced.app).await;
-    replica.check(&synced.app, "Odd Names").await;
+    replica.check(&synced.app, "odd_names").await;
     assert_eq!(replica.rows.len(), 2);
 }
 
