@@ -89,7 +89,8 @@ fn a_table_is_described_whole() {
 #[test]
 fn an_enumeration_has_statements_for_postgres_only() {
     let ty = EnumType { name: "app.state".into(), labels: vec!["open".into(), "done".into()] };
-    let op = MigrationOp::Enum { ty: Arc::new(ty), postgres: vec!["CREATE TYPE app.state AS ENUM (…)".into()] };
+    let op =
+        MigrationOp::Enum { ty: Arc::new(ty), postgres: vec!["CREATE TYPE app.state AS ENUM (…)".into()] };
     let sqlite = migrate_op("1", &op, Dialect::Sqlite).unwrap();
     assert_eq!(sqlite.stmts, []);
     let Some(AffectedEntity::EnumType(ty)) = sqlite.affected_entity else { panic!() };
@@ -124,4 +125,22 @@ fn clients_that_name_no_dialect_have_sqlite() {
     let request = |sql_dialect| SatInStartReplicationReq { sql_dialect, ..Default::default() };
     let dialects = [None, Some(0), Some(1), Some(9)].map(|d| dialect(&request(d)));
     assert_eq!(dialects, [Dialect::Sqlite, Dialect::Sqlite, Dialect::Postgres, Dialect::Sqlite]);
+}
+
+/// By these names the published client decides which columns its triggers log as text.
+#[test]
+fn postgres_clients_log_exact_numbers_as_text() {
+    let mut prices = table(9, "prices", &[("id", "uuid"), ("price", "numeric")], &["id"]);
+    prices.columns[1].modifiers = vec![10, 2];
+    let op = MigrationOp::Table { table: Arc::new(prices), statements: Vec::new() };
+    for (dialect, name) in [(Dialect::Sqlite, "numeric"), (Dialect::Postgres, "float8")] {
+        let Some(AffectedEntity::Table(table)) = migrate_op("1", &op, dialect).unwrap().affected_entity
+        else {
+            panic!("a table")
+        };
+        let column = &table.columns[1];
+        let ty = column.pg_type.as_ref().unwrap();
+        assert_eq!((ty.name.as_str(), ty.size.as_slice()), (name, [10, 2].as_slice()), "{dialect}");
+        assert_eq!(column.sqlite_type, "TEXT(10, 2)");
+    }
 }
