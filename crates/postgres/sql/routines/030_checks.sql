@@ -134,6 +134,13 @@ CREATE OR REPLACE PROCEDURE electric.check_table(relation oid, shown text)
                 USING HINT = advice;
         END IF;
 
+        -- What is kept of a row beside its values has to fit into one page.
+        IF (SELECT count(*) > 400 FROM pg_attribute a WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped) THEN
+            RAISE EXCEPTION 'Cannot electrify % because it has more than 400 columns.', shown
+                USING HINT = format('Move some of them to a second table with the same key: CREATE TABLE %I (LIKE %s);',
+                    left(class.relname, 58) || '_more', shown);
+        END IF;
+
         IF row_security_active(relation) THEN
             RAISE EXCEPTION 'Cannot electrify % because its row-level security hides rows from %, the role of the sync service.',
                 shown, quote_ident(current_user)
@@ -204,8 +211,8 @@ CREATE OR REPLACE FUNCTION electric.client_obstacle(relation oid) RETURNS text
             RETURN format('SQLite does not tell its name from that of table %I', culprit);
         END IF;
 
-        IF (SELECT count(*) > 500 FROM pg_attribute a WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped) THEN
-            RETURN 'it has more than 500 columns';
+        IF (SELECT count(*) > 400 FROM pg_attribute a WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped) THEN
+            RETURN 'it has more than 400 columns';
         END IF;
 
         SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) INTO culprit

@@ -119,6 +119,13 @@ async fn the_first_failing_check_is_the_one_reported() {
     assert!(message.contains("PRIMARY KEY"), "{message}");
 }
 
+#[tokio::test]
+async fn no_more_than_400_columns() {
+    let columns: Vec<String> = (1..=400).map(|n| format!("c{n} int")).collect();
+    let message = "Cannot electrify foo because it has more than 400 columns.";
+    refused_as(&format!("CREATE TABLE foo (id int PRIMARY KEY, {})", columns.join(", ")), message).await;
+}
+
 /// What the hint of a refusal says, done as it says, makes the table fit.
 #[tokio::test]
 async fn hints_can_be_followed() {

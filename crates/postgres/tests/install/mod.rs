@@ -20,6 +20,7 @@ mod native_writes;
 mod nested_writes;
 mod truncate;
 mod versions;
+mod width;
 
 use postgres::install::install;
 use testkit::{Database, unguarded};
