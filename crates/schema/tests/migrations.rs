@@ -241,7 +241,7 @@ fn foreign_keys_to_anything_but_the_key_are_left_out() {
         .column("code", "text")
         .key(&["id"])
         .references(&["code"], (1, "parent"), &["code"], "aa", "")
-        .to_unique();
+        .refers_to_unique();
     let (migration, _) = migrate(&[&parent, &child], &Schema::default());
     for statement in statements(&migration) {
         assert!(!statement.postgres.contains("REFERENCES"), "{statement:?}");

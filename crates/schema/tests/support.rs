@@ -105,7 +105,7 @@ impl TableJson {
     }
 
     /// The last foreign key refers to unique columns other than the primary key.
-    pub fn to_unique(mut self) -> Self {
+    pub fn refers_to_unique(mut self) -> Self {
         self.foreign_keys.last_mut().unwrap()["to_key"] = false.into();
         self
     }
