@@ -197,7 +197,7 @@ impl Connector {
             for event in following.stream.next_batch().await? {
                 match event {
                     Event::Commit(committed) => {
-                        hub.stream.append(committed.transaction, committed.schema, committed.migration);
+                        hub.stream.append(*committed);
                     }
                     Event::Reached(position) => hub.stream.advance(position),
                 }

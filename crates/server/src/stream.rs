@@ -4,9 +4,10 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use arc_swap::ArcSwap;
-use change::{Lsn, RelationId, Snapshot, Transaction, Xid};
+use change::{Lsn, RelationId, Snapshot, Xid};
 use journal::{Entry, Journal, Trimmed};
 use parking_lot::Mutex;
+use postgres::assemble::Committed;
 use schema::{Migration, Schema};
 use session::Delivery;
 
@@ -69,8 +70,9 @@ impl Stream {
         }
     }
 
-    /// Appends a committed transaction, with the schema after it, and wakes whom it concerns. A repetition is dropped.
-    pub fn append(&self, transaction: Transaction, schema: Arc<Schema>, migration: Option<Arc<Migration>>) {
+    /// Appends a committed transaction and wakes whom it concerns. A repetition is dropped.
+    pub fn append(&self, committed: Committed) {
+        let Committed { transaction, before, schema, migration } = committed;
         let (lsn, xid) = (transaction.lsn, transaction.xid);
         if lsn <= self.position() {
             return;
@@ -85,7 +87,7 @@ impl Stream {
             }
             recent.push_back((xid, lsn));
         }
-        let delivery = Arc::new(Delivery::new(transaction, schema, migration));
+        let delivery = Arc::new(Delivery::new(transaction, schema, migration).after(before));
         // In this order: see `read_noted`.
         let concerned = self.watchers.note(&delivery);
         self.journal.append(Arc::new(Kept(delivery)));

@@ -1,9 +1,9 @@
 //! What the stream hands to sessions.
 
-use std::{fmt, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use bytes::Bytes;
-use change::{Lsn, Origin, RelationId, RowChange, Transaction};
+use change::{Lsn, Origin, RelationId, Row, RowChange, Transaction};
 use parking_lot::Mutex;
 use protocol::{EncodeError, OpLogWriter, TransactionHead, migrate_op};
 use schema::{Dialect, Migration, Schema, Table};
@@ -201,7 +201,7 @@ impl Delivery {
         }
         for image in &effect.brought {
             if let Some(table) = self.table(image.relation) {
-                writer.insert(table, &image.row, &image.tags)?;
+                writer.insert(table, &Delivery::fit(table, image), &image.tags)?;
             }
         }
         for (table, change, _) in effect.changes.iter().filter(|(_, _, outcome)| *outcome == Outcome::Gone) {
@@ -225,11 +225,19 @@ impl Delivery {
         writer.additional_begin(reference);
         for image in rows {
             if let Some(table) = self.table(image.relation) {
-                writer.insert(table, &image.row, &image.tags)?;
+                writer.insert(table, &Delivery::fit(table, image), &image.tags)?;
             }
         }
         writer.additional_commit(reference);
         Ok(writer.finish().into())
+    }
+
+    /// As much of an image as the table has here: it may have been read by a later definition, with more columns.
+    fn fit<'i>(table: &Table, image: &'i Image) -> Cow<'i, Row> {
+        if image.row.len() <= table.columns.len() {
+            return Cow::Borrowed(&image.row);
+        }
+        Cow::Owned(image.row.iter().take(table.columns.len()).collect())
     }
 
     fn table(&self, relation: RelationId) -> Option<&Arc<Table>> {

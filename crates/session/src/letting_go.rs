@@ -24,6 +24,8 @@ impl Outbound {
     pub(super) fn let_go(&mut self, delivery: &Arc<Delivery>, cx: &mut Context<'_>) -> Flow<bool> {
         let at = self.cursor;
         replace_lost(&mut self.less, at, at, cx.world);
+        // Nobody knows any more what those brought.
+        self.less.retain(|tracker| !tracker.is_unreadable());
         let behind = self.less.iter().find(|tracker| !Trackers::has_reached(&***tracker, at)).cloned();
         if let Some(behind) = behind.or_else(|| self.subscriptions.all_wait_for(at, cx.world)) {
             self.stalled_on = Some((behind, at));

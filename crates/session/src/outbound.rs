@@ -283,10 +283,15 @@ impl Outbound {
 
     fn adopt(&mut self, schema: &Arc<Schema>, cx: &mut Context<'_>) {
         if let Some(less) = self.subscriptions.adopt(schema, self.cursor, cx.world) {
-            self.less.extend(less);
-            self.plan_again(0, cx);
-            cx.out.push(Output::Watch(self.subscriptions.set().interests()));
+            self.resolved(less, cx);
         }
+    }
+
+    /// The shapes may have become others; these have lost tables.
+    fn resolved(&mut self, less: Vec<Arc<dyn Tracker>>, cx: &mut Context<'_>) {
+        self.less.extend(less);
+        self.plan_again(0, cx);
+        cx.out.push(Output::Watch(self.subscriptions.set().interests()));
     }
 
     fn send(&mut self, delivery: &Arc<Delivery>, encoded: Encoded, own: bool, cx: &mut Context<'_>) {
@@ -317,6 +322,9 @@ impl Outbound {
 
     /// Does everything that has become possible.
     pub(crate) fn go_on(&mut self, cx: &mut Context<'_>) -> Flow {
+        if let Some(less) = self.subscriptions.leave_out_unreadable(self.cursor, cx.world) {
+            self.resolved(less, cx);
+        }
         self.held_by = self.held_by.filter(|number| !cx.ledger.is_durable(*number));
         self.send_owed_migrations(cx);
         self.settle_doubt(cx);

@@ -1,9 +1,12 @@
 //! The client's subscriptions: which shapes they ask for, and which of those count now.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+};
 
 use bytes::Bytes;
-use change::{Lsn, SubscriptionId, UserId};
+use change::{Lsn, RelationId, SubscriptionId, UserId};
 use prost::Message as _;
 use protocol::{
     SubsError, SubsErrorCode,
@@ -113,15 +116,28 @@ pub(crate) struct Subscriptions {
     trackers: Trackers,
     /// The shapes that count.
     set: ShapeSet,
-    /// The schema that the shapes were resolved with, once that of the stream is known.
+    /// The schema of the stream, once that is known.
+    stream: Option<Arc<Schema>>,
+    /// The schema that the shapes were resolved with: that of the stream, without tables that can't be read any more although the
+    /// stream has not come to where they go.
     schema: Option<Arc<Schema>>,
+    /// Those tables, and the migration with which they came, if that is known.
+    unreadable: BTreeMap<RelationId, Option<String>>,
 }
 
 impl Subscriptions {
     /// None of them count before the schema of the stream is known ([`Subscriptions::adopt`]).
     pub(crate) fn new(all: Vec<Subscription>, user: &UserId) -> Subscriptions {
         let set = ShapeSet::new(Vec::new(), |_| None);
-        Subscriptions { all, user: user.clone(), trackers: Trackers::default(), set, schema: None }
+        Subscriptions {
+            all,
+            user: user.clone(),
+            trackers: Trackers::default(),
+            set,
+            stream: None,
+            schema: None,
+            unreadable: BTreeMap::new(),
+        }
     }
 
     /// Whether one of their tables is one that clients had to make anew at some time.
@@ -144,9 +160,40 @@ impl Subscriptions {
         at: Lsn,
         world: &dyn World,
     ) -> Option<Vec<Arc<dyn Tracker>>> {
-        if self.schema.as_ref().is_some_and(|known| Arc::ptr_eq(known, schema)) {
+        if self.stream.as_ref().is_some_and(|known| Arc::ptr_eq(known, schema)) {
             return None;
         }
+        self.stream = Some(schema.clone());
+        Some(self.resolve_all(schema, at, world))
+    }
+
+    /// If tables turn out not to be there to be read any more, the shapes go on without them from here; see
+    /// [`Subscriptions::adopt`].
+    pub(crate) fn leave_out_unreadable(
+        &mut self,
+        at: Lsn,
+        world: &dyn World,
+    ) -> Option<Vec<Arc<dyn Tracker>>> {
+        let schema = self.stream.clone()?;
+        let newest = world.schema();
+        let layers = self.trackers.unreadable().flat_map(|tracker| &tracker.plan().layers);
+        let gone = layers.filter(|layer| !layer.is_of(&newest));
+        let gone: Vec<_> =
+            gone.map(|layer| (layer.table.id, layer.since.as_deref().map(str::to_owned))).collect();
+        let known = self.unreadable.len();
+        self.unreadable.extend(gone);
+        (self.unreadable.len() > known).then(|| self.resolve_all(&schema, at, world))
+    }
+
+    fn resolve_all(&mut self, schema: &Arc<Schema>, at: Lsn, world: &dyn World) -> Vec<Arc<dyn Tracker>> {
+        self.unreadable.retain(|id, since| {
+            schema.table(*id).is_some_and(|table| table.held_back.is_none())
+                && schema.returned(*id) == since.as_deref()
+        });
+        let schema = &match self.unreadable.is_empty() {
+            true => schema.clone(),
+            false => Arc::new(schema.without(&self.unreadable.keys().copied().collect::<Vec<_>>())),
+        };
         let is_served = |id| schema.table(id).is_some_and(|table| table.held_back.is_none());
         let loses = |plan: &Plan| !plan.is_simple() && plan.layers.iter().any(|l| !is_served(l.table.id));
         let less: Vec<_> = self.set.trackers().iter().filter(|t| loses(t.plan())).cloned().collect();
@@ -162,7 +209,7 @@ impl Subscriptions {
             self.trackers.follow_all(&plans, at, world);
         }
         self.recount();
-        Some(less)
+        less
     }
 
     /// What counts, with all of it followed that is.

@@ -30,6 +30,11 @@ pub trait Tracker: Send + Sync {
     fn holds(&self, relation: RelationId, key: &Key, at: Lsn) -> bool;
     /// All rows in the shape after everything up to a position, sorted, each once.
     fn members(&self, at: Lsn) -> Vec<(RelationId, Key)>;
+    /// Whether it can't follow any more because a table is not there to be read any more, as the newest schema knows. Asking for
+    /// another does not help.
+    fn is_unreadable(&self) -> bool {
+        false
+    }
 }
 
 /// The tracker has nothing to say about the position: it has fallen out of the retained history.

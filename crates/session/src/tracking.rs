@@ -19,6 +19,11 @@ impl Trackers {
         self.0.iter().find(|tracker| tracker.plan() == plan).cloned()
     }
 
+    /// Those that have nothing to read any more.
+    pub(crate) fn unreadable(&self) -> impl Iterator<Item = &Arc<dyn Tracker>> {
+        self.0.iter().filter(|tracker| tracker.is_unreadable())
+    }
+
     /// Asks for those that are missing for `plans` to count together, from a position on.
     pub(crate) fn follow(&mut self, plans: &[Arc<Plan>], from: Lsn, world: &dyn World) {
         let missing: Vec<_> = set::tracked(plans).filter(|plan| self.get(plan).is_none()).collect();

@@ -64,6 +64,8 @@ pub enum AssembleError {
 pub struct Committed {
     /// Its net changes; none if it is only an echo for its author, or a migration.
     pub transaction: Transaction,
+    /// The schema before it.
+    pub before: Arc<Schema>,
     /// The schema after it, which its rows are to be read with.
     pub schema: Arc<Schema>,
     /// The migration that it is, too.
@@ -222,6 +224,7 @@ impl Assembler {
         let begin = self.begun.ok_or(AssembleError::OutOfOrder("a transaction ends that did not begin"))?;
         let xid = Xid::extend(begin.xid, self.reference);
         self.reference = self.reference.max(xid);
+        let before = Arc::clone(self.progress.schema());
         let migration = if self.has_ddl { self.apply_ddl(xid)? } else { None };
         let schema = self.progress.schema();
         let suspects = self.suspects.iter().filter_map(|id| self.relations.get(id));
@@ -255,6 +258,7 @@ impl Assembler {
         }
         Ok(Assembled::Transaction(Box::new(Committed {
             transaction: Transaction { lsn: commit.end_lsn, xid, commit_ms, origin, changes },
+            before,
             schema: Arc::clone(self.progress.schema()),
             migration,
         })))

@@ -162,6 +162,11 @@ impl Control {
         self.0.suspicion.notified().await;
     }
 
+    /// Wakes whoever waits for a suspicion: a table can't be read as its definition says.
+    pub fn suspect(&self) {
+        self.0.suspicion.notify_one();
+    }
+
     fn confirmed(&self) -> Lsn {
         Lsn(self.0.confirmed.load(Ordering::Acquire))
     }

@@ -61,6 +61,17 @@ pub enum SnapshotError {
     Spent,
 }
 
+impl SnapshotError {
+    /// Whether Postgres does not find what is to be read: a table or a column is gone, or is another one. Another try finds it
+    /// no more than this one.
+    #[must_use]
+    pub fn is_mismatch(&self) -> bool {
+        // Undefined table, column, function or operator; no such schema; no table; types that don't fit.
+        const CODES: [&str; 6] = ["42P01", "42703", "42883", "3F000", "42809", "42804"];
+        matches!(self, SnapshotError::Wire(error) if error.code().is_some_and(|code| CODES.contains(&code)))
+    }
+}
+
 /// Gives out snapshots. Cheap to clone.
 #[derive(Clone)]
 pub struct SnapshotPool {

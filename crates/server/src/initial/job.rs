@@ -43,6 +43,11 @@ pub(super) enum Failure {
 }
 
 impl Failure {
+    /// Whether a table is not as its definition says.
+    pub(super) fn is_mismatch(&self) -> bool {
+        matches!(self, Failure::Snapshot(error) if error.is_mismatch())
+    }
+
     /// What those are told who wait.
     pub(super) fn why(&self) -> SnapshotFailure {
         match self {

@@ -104,6 +104,9 @@ impl Initial {
         match outcome {
             Ok(()) => tokio::time::sleep(KEEP).await,
             Err(failure) => {
+                if failure.is_mismatch() {
+                    self.0.control.suspect();
+                }
                 job::report(&request, &failure);
                 recorder.fail(failure.why());
             }

@@ -8,9 +8,11 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
+use arc_swap::ArcSwap;
 use change::{Lsn, RelationId};
 use journal::Trimmed;
 use parking_lot::{Mutex, MutexGuard};
+use schema::Schema;
 use session::Lost;
 use shapes::Plan;
 
@@ -27,7 +29,8 @@ const BATCH: usize = 256;
 
 /// A shape that is followed from a base on.
 pub(super) struct Instance {
-    pub(super) plan: Arc<Plan>,
+    /// The shape, with the tables' definitions where it stands: columns may be added on the way.
+    plan: ArcSwap<Plan>,
     /// The shape's tables, sorted.
     pub(super) relations: Vec<RelationId>,
     pub(super) source: Arc<Source>,
@@ -45,6 +48,10 @@ pub(super) struct State {
     /// Whether a job is moving it on: then nobody else does.
     is_moving: bool,
     is_lost: bool,
+    /// Its tables are not there to be read any more.
+    is_unreadable: bool,
+    /// The schema of the transaction that was applied last.
+    schema: Option<Arc<Schema>>,
     /// Who waits, and for which position.
     waiting: Vec<(Lsn, Waker)>,
 }
@@ -74,9 +81,32 @@ impl Instance {
         counters: Arc<Counters>,
     ) -> Instance {
         let membership = Membership::new(plan.clone(), base, budget);
-        let state = State { membership, wanted: base, is_moving: false, is_lost: false, waiting: Vec::new() };
+        let state = State {
+            membership,
+            wanted: base,
+            is_moving: false,
+            is_lost: false,
+            is_unreadable: false,
+            schema: None,
+            waiting: Vec::new(),
+        };
         let relations = plan.relations();
+        let plan = ArcSwap::new(plan);
         Instance { plan, relations, source, counters, watches: AtomicUsize::new(0), state: Mutex::new(state) }
+    }
+
+    /// The shape, with the newest definitions that it has met.
+    pub(super) fn plan(&self) -> Arc<Plan> {
+        self.plan.load_full()
+    }
+
+    /// Whether its tables, as the newest schema knows, are others than those that it reads.
+    pub(super) fn is_outdated(&self) -> bool {
+        !self.plan.load().is_of(&self.source.stream.schema())
+    }
+
+    pub(super) fn is_unreadable(&self) -> bool {
+        self.lock().is_unreadable
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -164,6 +194,13 @@ impl Instance {
                     return Progress::Turn;
                 }
                 changes += delivery.transaction.changes.len();
+                if !state.schema.as_ref().is_some_and(|known| Arc::ptr_eq(known, &delivery.schema)) {
+                    // What is read from here on has the columns that have come.
+                    state.schema = Some(delivery.schema.clone());
+                    if let Some(plan) = self.plan.load().by(&delivery.schema) {
+                        self.plan.store(Arc::new(plan));
+                    }
+                }
                 if !membership.apply(&delivery.transaction) {
                     return Progress::Rows(delivery.transaction.lsn);
                 }
@@ -181,6 +218,13 @@ impl State {
     /// Whether everything is known up to a position.
     pub(super) fn has_reached(&self, at: Lsn) -> bool {
         self.membership.head().is_some_and(|head| head >= at)
+    }
+
+    /// There is nothing to be read any more. Returns who is to be woken.
+    #[must_use]
+    pub(super) fn give_up(&mut self) -> Vec<Waker> {
+        self.is_unreadable = true;
+        self.lose()
     }
 
     /// Nobody will be told anything new any more. Returns who is to be woken.

@@ -43,8 +43,21 @@ pub(super) async fn run(instance: Arc<Instance>) {
                 break;
             }
             Err(Failure::Abandoned) => reading = None,
+            Err(Failure::Snapshot(error)) if error.is_mismatch() && instance.is_outdated() => {
+                let table = root_of(&instance);
+                tracing::warn!(
+                    table,
+                    "a shape is given up, since a table of it is not synced any more: {error}"
+                );
+                end(&instance, State::give_up);
+                break;
+            }
             Err(error) => {
                 reading = None;
+                if matches!(&error, Failure::Snapshot(error) if error.is_mismatch()) {
+                    // If nobody has said yet that a table was dropped or changed, it will be found now.
+                    instance.source.suspect();
+                }
                 report(&instance, &error, pause);
                 sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
@@ -107,7 +120,7 @@ async fn step(instance: &Instance, reading: &mut Option<Reading>, at: Lsn) -> Re
             let is_filled = instance.lock().membership.head().is_some();
             let occasion = if is_filled { Occasion::Lookup } else { Occasion::Fill };
             instance.counters.count(occasion);
-            reading.insert(instance.source.open(occasion, &instance.plan, &instance.relations, at).await?)
+            reading.insert(instance.source.open(occasion, &instance.plan(), &instance.relations, at).await?)
         }
     };
     reading.advance(at);
@@ -122,8 +135,13 @@ async fn step(instance: &Instance, reading: &mut Option<Reading>, at: Lsn) -> Re
     Ok(())
 }
 
+/// The name of the root's table.
+fn root_of(instance: &Instance) -> String {
+    instance.plan().root().map(|root| root.table.name.clone()).unwrap_or_default()
+}
+
 fn report(instance: &Instance, error: &Failure, pause: Duration) {
-    let table = instance.plan.root().map_or("", |root| root.table.name.as_str());
+    let table = root_of(instance);
     if pause == LONGEST_PAUSE {
         tracing::warn!(table, "rows of a shape can't be read, its clients have to wait: {error}");
     } else {
@@ -140,7 +158,7 @@ struct Shared<'a> {
 
 impl Target for Shared<'_> {
     fn plan(&self) -> Arc<Plan> {
-        self.instance.plan.clone()
+        self.instance.plan()
     }
 
     fn next(&mut self) -> Option<Want> {

@@ -121,6 +121,11 @@ impl Source {
         }
     }
 
+    /// A table is not as it should be.
+    pub(super) fn suspect(&self) {
+        self.control.suspect();
+    }
+
     async fn take(&self, occasion: Occasion, at: Lsn) -> Result<OpenSnapshot, Failure> {
         let pool = match occasion {
             Occasion::Fill => &self.fills,

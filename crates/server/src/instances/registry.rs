@@ -81,20 +81,23 @@ impl Instances {
     #[must_use]
     pub fn track(self: &Arc<Self>, plan: &Arc<Plan>, from: Lsn) -> Arc<dyn Tracker> {
         let mut shelf = self.shelf.lock();
-        if let Some(place) = shelf.take_up(plan).filter(|place| place.instance.serves(from)) {
-            let watch = place.watch.upgrade().unwrap_or_else(|| self.watch(&place.instance));
+        let is_good = |instance: &Instance| instance.serves(from) || instance.is_unreadable();
+        if let Some(place) = shelf.take_up(plan).filter(|place| is_good(&place.instance)) {
+            // Those who know fewer columns watch the same instance.
+            let watch = place.watch.upgrade().filter(|watch| *watch.plan() == *plan);
+            let watch = watch.unwrap_or_else(|| self.watch(plan, &place.instance));
             place.watch = Arc::downgrade(&watch);
             return watch;
         }
         let (source, counters) = (self.source.clone(), self.counters.clone());
         let instance = Arc::new(Instance::new(plan.clone(), from, self.settings.moves, source, counters));
-        let watch = self.watch(&instance);
+        let watch = self.watch(plan, &instance);
         shelf.put(instance, Arc::downgrade(&watch));
         watch
     }
 
-    fn watch(self: &Arc<Self>, instance: &Arc<Instance>) -> Arc<Watch> {
-        Watch::new(instance.clone(), Arc::downgrade(self))
+    fn watch(self: &Arc<Self>, plan: &Arc<Plan>, instance: &Arc<Instance>) -> Arc<Watch> {
+        Watch::new(plan.clone(), instance.clone(), Arc::downgrade(self))
     }
 
     /// The last who watched an instance has let go of it.

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    hash::{Hash, Hasher},
     sync::{Arc, Weak},
     time::{Duration, Instant},
 };
@@ -13,7 +14,7 @@ use super::{instance::Instance, watch::Watch};
 /// One instance for each shape: what newcomers get.
 #[derive(Default)]
 pub(super) struct Shelf {
-    places: HashMap<Arc<Plan>, Place>,
+    places: HashMap<Like, Place>,
     /// Those that nobody watches, in the order in which that came about.
     kept: BTreeMap<u64, Kept>,
     kept_bytes: usize,
@@ -27,8 +28,27 @@ pub(super) struct Place {
     kept: Option<u64>,
 }
 
+/// Shapes that differ in the columns of their tables only are one: who is in them is the same.
+#[derive(Clone)]
+struct Like(Arc<Plan>);
+
+impl PartialEq for Like {
+    fn eq(&self, other: &Like) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.0.is_like(&other.0)
+    }
+}
+
+impl Eq for Like {}
+
+/// A plan's own looks at nothing that such shapes differ in.
+impl Hash for Like {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+
 struct Kept {
-    plan: Arc<Plan>,
+    plan: Like,
     since: Instant,
     bytes: usize,
 }
@@ -36,7 +56,7 @@ struct Kept {
 impl Shelf {
     /// The place of a shape, which is not kept any more but watched.
     pub(super) fn take_up(&mut self, plan: &Arc<Plan>) -> Option<&mut Place> {
-        let place = self.places.get_mut(plan)?;
+        let place = self.places.get_mut(&Like(plan.clone()))?;
         if let Some(kept) = place.kept.take().and_then(|number| self.kept.remove(&number)) {
             self.kept_bytes -= kept.bytes;
         }
@@ -45,7 +65,7 @@ impl Shelf {
 
     /// Puts an instance in the place of another for the same shape, if there is one.
     pub(super) fn put(&mut self, instance: Arc<Instance>, watch: Weak<Watch>) {
-        let plan = instance.plan.clone();
+        let plan = Like(instance.plan());
         self.remove(&plan);
         self.places.insert(plan, Place { instance, watch, kept: None });
     }
@@ -53,18 +73,19 @@ impl Shelf {
     /// Nobody watches an instance any more. It is kept if it is worth that, and others go instead if it all becomes more than
     /// `limit` bytes.
     pub(super) fn retire(&mut self, instance: &Arc<Instance>, now: Instant, limit: usize) {
-        let Some(place) = self.places.get_mut(&instance.plan) else { return };
+        let plan = Like(instance.plan());
+        let Some(place) = self.places.get_mut(&plan) else { return };
         if !Arc::ptr_eq(&place.instance, instance) || instance.is_watched() || place.kept.is_some() {
             return;
         }
         let bytes = instance.weight();
         if !instance.is_keepable() || bytes > limit {
-            self.remove(&instance.plan);
+            self.remove(&plan);
             return;
         }
         self.numbers += 1;
         place.kept = Some(self.numbers);
-        self.kept.insert(self.numbers, Kept { plan: instance.plan.clone(), since: now, bytes });
+        self.kept.insert(self.numbers, Kept { plan, since: now, bytes });
         self.kept_bytes += bytes;
         while self.kept_bytes > limit
             && let Some(oldest) = self.kept.first_key_value().map(|(_, kept)| kept.plan.clone())
@@ -96,7 +117,7 @@ impl Shelf {
         self.kept.len()
     }
 
-    fn remove(&mut self, plan: &Arc<Plan>) {
+    fn remove(&mut self, plan: &Like) {
         let number = self.places.remove(plan).and_then(|place| place.kept);
         if let Some(kept) = number.and_then(|number| self.kept.remove(&number)) {
             self.kept_bytes -= kept.bytes;

@@ -13,14 +13,16 @@ use super::{instance::Instance, registry::Instances};
 
 /// Shared by all who watch an instance. When the last of them lets go, nobody watches it any more.
 pub(super) struct Watch {
+    /// As it was asked for.
+    plan: Arc<Plan>,
     instance: Arc<Instance>,
     registry: Weak<Instances>,
 }
 
 impl Watch {
-    pub(super) fn new(instance: Arc<Instance>, registry: Weak<Instances>) -> Arc<Watch> {
+    pub(super) fn new(plan: Arc<Plan>, instance: Arc<Instance>, registry: Weak<Instances>) -> Arc<Watch> {
         instance.watches.fetch_add(1, Ordering::SeqCst);
-        Arc::new(Watch { instance, registry })
+        Arc::new(Watch { plan, instance, registry })
     }
 }
 
@@ -35,7 +37,11 @@ impl Drop for Watch {
 
 impl Tracker for Watch {
     fn plan(&self) -> &Arc<Plan> {
-        &self.instance.plan
+        &self.plan
+    }
+
+    fn is_unreadable(&self) -> bool {
+        self.instance.is_unreadable()
     }
 
     fn poll_reach(&self, at: Lsn, cx: &mut Context<'_>) -> Poll<Result<(), Lost>> {

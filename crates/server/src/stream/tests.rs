@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use change::{Change, ClientId, Origin, RelationId, Row, RowChange, Tags};
+use change::{Change, ClientId, Origin, RelationId, Row, RowChange, Tags, Transaction};
 use session::Interest;
 use shapes::Route;
 
@@ -38,12 +38,13 @@ fn content(position: u64) -> (RelationId, &'static str) {
     (RelationId(random.below(TABLES) as u32), OWNERS[random.below(OWNERS.len() as u64) as usize])
 }
 
-fn transaction(position: u64) -> Transaction {
+fn committed(position: u64) -> Committed {
     let (relation, owner) = content(position);
     let new = Row::from_iter([Some(b"1".as_slice()), Some(owner.as_bytes())]);
     let change = Change { relation, row: RowChange::Insert { new, tags: Tags::default() } };
     let (lsn, xid) = (Lsn(position), Xid(position));
-    Transaction { lsn, xid, commit_ms: 0, origin: Origin::Postgres, changes: vec![change] }
+    let transaction = Transaction { lsn, xid, commit_ms: 0, origin: Origin::Postgres, changes: vec![change] };
+    Committed { transaction, before: Arc::default(), schema: Arc::default(), migration: None }
 }
 
 fn concerns(interests: &[Interest], position: u64) -> bool {
@@ -142,7 +143,7 @@ async fn write(stream: Arc<Stream>, readers: Vec<Arc<Mutex<Progress>>>, seed: u6
         let burst = [1, 3, 10, 200][random.below(4) as usize];
         let until = (written + 1 + random.below(burst)).min(TRANSACTIONS - 1).max(written + 1);
         for position in written + 1..=until {
-            stream.append(transaction(position), Arc::default(), None);
+            stream.append(committed(position));
         }
         written = until;
         let settled = async {

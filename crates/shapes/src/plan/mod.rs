@@ -82,6 +82,18 @@ impl std::hash::Hash for Layer {
     }
 }
 
+impl Layer {
+    /// Whether a schema has its table, the same that it was when the plan was made but for columns.
+    #[must_use]
+    pub fn is_of(&self, schema: &schema::Schema) -> bool {
+        let id = self.table.id;
+        schema.returned(id) == self.since.as_deref()
+            && schema
+                .table(id)
+                .is_some_and(|table| table.held_back.is_none() && table.shadow.id == self.table.shadow.id)
+    }
+}
+
 impl Plan {
     /// The root's table.
     #[must_use]
@@ -104,14 +116,38 @@ impl Plan {
         relations
     }
 
+    /// Whether it selects the same rows by the same path from the same tables, of which one of the two may know fewer columns.
+    #[must_use]
+    pub fn is_like(&self, other: &Plan) -> bool {
+        let same = |(a, b): (&Layer, &Layer)| {
+            a.table.id == b.table.id
+                && a.table.shadow.id == b.table.shadow.id
+                && a.table.primary_key == b.table.primary_key
+                && a.since == b.since
+                && a.filter == b.filter
+                && a.links == b.links
+                && a.is_closure == b.is_closure
+        };
+        self.layers.len() == other.layers.len() && self.layers.iter().zip(&other.layers).all(same)
+    }
+
+    /// The same with the definitions of a schema, where that has others of the tables which the plan goes on with; `None` if it
+    /// has none.
+    #[must_use]
+    pub fn by(&self, schema: &schema::Schema) -> Option<Plan> {
+        let mut layers = self.layers.clone();
+        for layer in &mut layers {
+            let table = schema.table(layer.table.id).filter(|table| table.held_back.is_none());
+            layer.table.clone_from(table.unwrap_or(&layer.table.clone()));
+        }
+        let plan = Plan { layers };
+        (plan != *self && plan.is_like(self)).then_some(plan)
+    }
+
     /// Whether its rows can be followed by a schema: clients get all its tables, and got them no later than when it was made.
     #[must_use]
     pub fn is_of(&self, schema: &schema::Schema) -> bool {
-        self.layers.iter().all(|layer| {
-            let id = layer.table.id;
-            schema.table(id).is_some_and(|table| table.held_back.is_none())
-                && schema.returned(id) == layer.since.as_deref()
-        })
+        self.layers.iter().all(|layer| layer.is_of(schema))
     }
 
     /// Whether rows hang on others, so that a row that becomes visible may bring additional data.

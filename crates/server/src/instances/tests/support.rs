@@ -147,7 +147,7 @@ async fn follow(mut replication: replication::Stream, stream: Weak<Stream>) {
         for event in events {
             match event {
                 Event::Commit(committed) => {
-                    stream.append(committed.transaction, committed.schema, committed.migration);
+                    stream.append(*committed);
                 }
                 Event::Reached(position) => stream.advance(position),
             }
