@@ -1,8 +1,11 @@
 //! Who is let in, and how (spec 04 §9.1, §9.2).
 
+use std::sync::Arc;
+
 use bytes::{BufMut as _, BytesMut};
 use postgres::url::Secret;
 use proxy::Credentials;
+use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject as _};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -183,4 +186,43 @@ async fn message(socket: &mut TcpStream) -> (u8, Vec<u8>) {
         (tag, body)
     };
     within(read).await
+}
+
+#[tokio::test]
+async fn tls_at_once_has_to_say_what_for() {
+    let (database, _) = Front::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let (chain, key) = (directory.path().join("chain.pem"), directory.path().join("key.pem"));
+    std::fs::write(&chain, testkit::CERTIFICATE).unwrap();
+    std::fs::write(&key, testkit::CERTIFICATE_KEY).unwrap();
+    let certificate = Some(proxy::Certificate::load(&chain, &key).unwrap());
+    let front = Front::of(&database.url, Wishes { certificate, ..Wishes::default() }).await;
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add_parsable_certificates(
+        CertificateDer::pem_slice_iter(testkit::CERTIFICATE.as_bytes()).map(Result::unwrap),
+    );
+    for (protocols, expected) in [(&[&b"postgresql"[..]][..], Some(b'R')), (&[], None)] {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut config = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots.clone())
+            .with_no_client_auth();
+        config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+        let tcp = TcpStream::connect(front.address()).await.unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        let mut tls = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, tcp).await.unwrap();
+        // Who has not said what for is gone before it hears of this.
+        let _ = tls.write_all(&startup(3 << 16, &[("user", "me")])).await;
+        assert_eq!(within(tls.read_u8()).await.ok(), expected);
+    }
+    // What is sent in plain text behind the wish for TLS is not taken for something encrypted.
+    let mut socket = TcpStream::connect(front.address()).await.unwrap();
+    let mut early = [&8_u32.to_be_bytes()[..], &80_877_103_u32.to_be_bytes()].concat();
+    early.extend(startup(3 << 16, &[("user", "me")]));
+    socket.write_all(&early).await.unwrap();
+    assert_eq!(within(socket.read_u8()).await.unwrap(), b'S');
+    let mut rest = Vec::new();
+    let _ = within(socket.read_to_end(&mut rest)).await;
+    assert_ne!(rest.first(), Some(&b'R'));
 }

@@ -1,7 +1,11 @@
 //! The migrations proxy as a part of the service: its port is reserved when the service starts, and opened when Postgres has
 //! been initialised (spec 04 §9.1).
+//!
+//! Its sessions have a thread of their own. A round trip through them is two short turns of work, so that waking another thread
+//! for each would cost more than the work; and neither a restored dump nor a thousand clients that sync slow the other down.
 
 use std::{
+    io,
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::{Duration, Instant},
@@ -10,7 +14,10 @@ use std::{
 use ::proxy::{Guarding, Proxy, Settings, Strangers};
 use parking_lot::Mutex;
 use postgres::connection::ConnectConfig;
-use tokio::net::TcpStream;
+use tokio::{
+    net::TcpStream,
+    runtime::{Builder, Handle},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -35,6 +42,8 @@ pub struct ProxyService {
     tunnel: bool,
     guarding: Guarding,
     guard: Arc<Guard>,
+    /// The thread of the sessions.
+    thread: Handle,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -43,7 +52,7 @@ impl ProxyService {
     /// Reserves the port; connections are refused until [`ProxyService::open`]. `listen` says on which addresses.
     ///
     /// # Errors
-    /// The banner to show if the port can't be had.
+    /// The banner to show if the port or a thread can't be had.
     pub fn reserve(
         config: ProxyConfig,
         listen: Listen,
@@ -63,6 +72,10 @@ impl ProxyService {
             guarding: guarding.clone(),
             strangers: guard.clone(),
         });
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let thread = start_thread(tasks.clone(), stop.clone()).map_err(|error| {
+            Banner::new("INITIALISATION ERROR", vec![format!("The system refuses threads: {error}.")])
+        })?;
         Ok(ProxyService {
             proxy,
             addresses: reserved.iter().filter_map(Reserved::address).collect(),
@@ -70,8 +83,9 @@ impl ProxyService {
             tunnel: config.tunnel,
             guarding,
             guard,
-            tasks: TaskTracker::new(),
-            stop: CancellationToken::new(),
+            thread,
+            tasks,
+            stop,
         })
     }
 
@@ -84,9 +98,12 @@ impl ProxyService {
         if let (Some(address), false) = (self.addresses.first(), reserved.is_empty()) {
             tracing::info!("Starting Proxy server listening on port {}", address.port());
         }
+        // Sockets belong to the thread that waits for them.
+        let _thread = self.thread.enter();
         for (socket, address) in reserved.into_iter().zip(&self.addresses) {
             let listener = socket.open().map_err(|error| Banner::proxy_port(address.port(), &error))?;
-            self.tasks.spawn(self.proxy.clone().accept(listener, self.tasks.clone(), self.stop.clone()));
+            let accepting = self.proxy.clone().accept(listener, self.tasks.clone(), self.stop.clone());
+            self.tasks.spawn_on(accepting, &self.thread);
         }
         Ok(())
     }
@@ -107,7 +124,7 @@ impl ProxyService {
     ///
     /// # Errors
     /// The system's, also as long as the proxy is not open.
-    pub async fn connect(&self) -> std::io::Result<TcpStream> {
+    pub async fn connect(&self) -> io::Result<TcpStream> {
         let places: Vec<SocketAddr> = self.addresses.iter().map(|address| reachable(*address)).collect();
         let stream = TcpStream::connect(&*places).await?;
         stream.set_nodelay(true)?;
@@ -139,6 +156,26 @@ impl ProxyService {
             tracing::warn!(%peer, folded, "the migrations proxy refused {folded} more logins; their answers were delayed");
         }
     }
+}
+
+impl Drop for ProxyService {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        self.tasks.close();
+    }
+}
+
+/// The sessions' thread, which ends when `stop` is cancelled and all `tasks` have ended.
+fn start_thread(tasks: TaskTracker, stop: CancellationToken) -> io::Result<Handle> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let handle = runtime.handle().clone();
+    std::thread::Builder::new().name("tieline-proxy".to_owned()).spawn(move || {
+        runtime.block_on(async {
+            stop.cancelled().await;
+            tasks.wait().await;
+        });
+    })?;
+    Ok(handle)
 }
 
 /// Where a socket on this machine is reached from this machine.
