@@ -236,6 +236,19 @@ impl Outbound {
             head.start_over(cx);
             return Ok(true);
         }
+        if let Phase::Open { reads, sees, lsn, .. } = &head.phase
+            && reads.request.reads.iter().any(|read| !read.plan.is_simple())
+        {
+            // What refers to what can be told for a moment of the stream only: not if the snapshot sees a transaction without one
+            // before it, whose commit reached the log first and shows to queries later.
+            if cx.world.position() < *lsn {
+                return Ok(false);
+            }
+            if cx.world.passed_unseen(sees, *lsn) {
+                head.start_over(cx);
+                return Ok(true);
+            }
+        }
         let Some(block) = self.blocks.pop_front() else { return Ok(false) };
         self.announce(&schema, cx);
         self.put_on_wire(block, &schema, cx)?;
