@@ -75,7 +75,7 @@ async fn sessions_are_told_that_the_service_stops() {
     assert_eq!(slept.unwrap_err().code(), Some(&SqlState::ADMIN_SHUTDOWN));
     within(async {
         while !idle.is_closed() {
-            tokio::task::yield_now().await
+            tokio::task::yield_now().await;
         }
     })
     .await;
