@@ -58,7 +58,7 @@ async fn columns_of_every_type_that_may_be_added() {
         run(&client, &format!("ALTER TABLE t ADD COLUMN c_{ty} {ty}")).await;
         assert_current(&client, "t").await;
     }
-    run(&client, r#"ALTER TABLE t ADD "Odd ""Name""" text COLLATE "C" NULL, ADD IF NOT EXISTS v text"#).await;
+    run(&client, r#"ALTER TABLE t ADD "Odd Näme" text COLLATE "C" NULL, ADD IF NOT EXISTS v text"#).await;
     run(&client, "ALTER TABLE IF EXISTS public.t ADD COLUMN required int NOT NULL, ADD last text").await;
     assert_current(&client, "t").await;
     assert_eq!(value(&client, ROWS).await, "18");
