@@ -45,6 +45,8 @@ pub type Started = SatInStartReplicationResp;
 pub struct Resume {
     /// Its position; `None` on its first connection.
     pub lsn: Option<Bytes>,
+    /// The schema that it was built for, on its first connection.
+    pub schema_version: Option<String>,
     /// Subscriptions that go on.
     pub subscriptions: Vec<String>,
     /// Transactions whose additional data it has.
@@ -96,6 +98,7 @@ impl Satellite {
     pub async fn start_from(&mut self, resume: &Resume) -> Result<Started> {
         let request = SatInStartReplicationReq {
             lsn: resume.lsn.clone().unwrap_or_default(),
+            schema_version: resume.schema_version.clone(),
             subscription_ids: resume.subscriptions.clone(),
             observed_transaction_data: resume.observed_additional.clone(),
             observed_gone_batch: resume.observed_gone.clone(),

@@ -4,6 +4,7 @@
 
 mod app;
 mod auth;
+mod evolution;
 mod garbage;
 mod generate;
 pub mod http;
