@@ -6,6 +6,7 @@ use proxy::Frame;
 use testkit::Database;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
+    sync::Mutex,
     time::timeout,
 };
 
@@ -23,6 +24,9 @@ fn memory() -> usize {
 /// Room for other tests of this process, which run at the same time.
 const NOISE: usize = 60 << 20;
 
+/// Tests that need much memory, or measure it, take turns.
+static TURN: Mutex<()> = Mutex::const_new(());
+
 /// Waits until a query about server processes says yes.
 async fn observe(database: &Database, sql: &str) {
     let observer = database.client().await;
@@ -31,6 +35,7 @@ async fn observe(database: &Database, sql: &str) {
 
 #[tokio::test]
 async fn a_hundred_megabytes_flow_through_flat() {
+    let _turn = TURN.lock().await;
     let (database, front) = Front::start().await;
     for (user, sql) in [
         ("app", "SELECT repeat('x', 1000) FROM generate_series(1, 100000)"),
@@ -59,6 +64,7 @@ async fn a_hundred_megabytes_flow_through_flat() {
 
 #[tokio::test]
 async fn data_for_postgres_waits_outside_until_it_is_taken() {
+    let _turn = TURN.lock().await;
     let (database, front) = Front::start().await;
     let blocker = database.client().await;
     blocker.batch_execute("CREATE TABLE t (b text); CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_advisory_lock_shared(7); RETURN new; END $$; CREATE TRIGGER w BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION wait(); SELECT pg_advisory_lock(7)").await.unwrap();
@@ -98,6 +104,7 @@ const QUESTIONS: usize = 1500;
 
 #[tokio::test]
 async fn both_directions_full_is_no_deadlock() {
+    let _turn = TURN.lock().await;
     let (_database, front) = Front::start().await;
     for user in ["app", "transparent"] {
         let raw = Raw::connect(&front.url(user)).await;
@@ -127,6 +134,7 @@ async fn asked_in_vain(asked: &tokio::task::JoinHandle<()>) {
 
 #[tokio::test]
 async fn long_statements_pass() {
+    let _turn = TURN.lock().await;
     let (_database, front) = Front::start().await;
     for user in ["app", "transparent"] {
         let mut raw = Raw::connect(&front.url(user)).await;
