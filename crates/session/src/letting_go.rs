@@ -23,8 +23,9 @@ impl Outbound {
     /// Whether what has to go has gone, and the transaction with the migration may follow.
     pub(super) fn let_go(&mut self, delivery: &Arc<Delivery>, cx: &mut Context<'_>) -> Flow<bool> {
         let at = self.cursor;
+        // Of those that can't be read any more, nobody knows what they brought.
+        self.less.retain(|tracker| !tracker.is_unreadable());
         replace_lost(&mut self.less, at, at, cx.world);
-        // Nobody knows any more what those brought.
         self.less.retain(|tracker| !tracker.is_unreadable());
         let behind = self.less.iter().find(|tracker| !Trackers::has_reached(&***tracker, at)).cloned();
         if let Some(behind) = behind.or_else(|| self.subscriptions.all_wait_for(at, cx.world)) {

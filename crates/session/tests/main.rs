@@ -5,6 +5,7 @@
 mod authentication;
 mod catching_up;
 mod client;
+mod evolution;
 mod garbage;
 mod harness;
 mod naive;

@@ -59,6 +59,8 @@ pub struct TestTracker {
 pub struct TrackerFacts {
     pub reached: Lsn,
     pub lost: bool,
+    /// And so will every other be.
+    pub unreadable: bool,
     pub moves: BTreeMap<Lsn, Arc<Moves>>,
     /// At whatever position.
     pub members: BTreeSet<(RelationId, Key)>,
@@ -83,6 +85,7 @@ impl Tracker for TestTracker {
         let facts = self.facts.lock();
         match facts.lost {
             true => Poll::Ready(Err(Lost)),
+            false if facts.unreadable => Poll::Ready(Err(Lost)),
             false if facts.reached >= at => Poll::Ready(Ok(())),
             false => Poll::Pending,
         }
@@ -94,6 +97,10 @@ impl Tracker for TestTracker {
 
     fn holds(&self, relation: RelationId, key: &Key, _: Lsn) -> bool {
         self.facts.lock().members.contains(&(relation, key.clone()))
+    }
+
+    fn is_unreadable(&self) -> bool {
+        self.facts.lock().unreadable
     }
 
     fn members(&self, _: Lsn) -> Vec<(RelationId, Key)> {
