@@ -328,12 +328,12 @@ impl Subscriptions {
         (reads, known_by(&known))
     }
 
-    /// What has to be read again, since clients had to make tables anew at a migration: all rows of the shapes that are to stay and
-    /// have such a table. The keys of a gone batch may be older than what is read now.
+    /// What has to be read again, since clients had to make tables anew at a migration: all rows of the shapes that count and have
+    /// such a table.
     pub(crate) fn reads_again(&self, version: &str) -> Vec<(usize, Read)> {
         let mut seen: HashSet<&Arc<Plan>> = HashSet::new();
-        let staying = self.all.iter().filter(|subscription| subscription.state == State::Active);
-        let emptied = staying
+        let counting = self.all.iter().filter(|subscription| subscription.counts());
+        let emptied = counting
             .flat_map(Subscription::plans)
             .filter(|plan| plan.layers.iter().any(|layer| layer.since.as_deref() == Some(version)));
         let again = emptied.filter(|plan| seen.insert(plan));
