@@ -94,7 +94,7 @@ fn a_table_that_comes_back_is_filled_before_anything_else_and_again_unless_that_
     harness.open(id, 2_200, 2_150);
     assert_eq!(harness.session.wants_snapshot_frames(), Some(id));
     let mut encoder = protocol::InsertEncoder::new(back.schema.table(ITEMS).unwrap().clone());
-    encoder.push([Some(b"7".as_slice()), Some(b"x")].into_iter(), &tables::tags(1)).unwrap();
+    encoder.push([Some(b"7".as_slice()), Some(b"x")], &tables::tags(1)).unwrap();
     harness.input(Input::SnapshotFrame { id, read: 0, frame: encoder.finish().unwrap() });
     let events = harness.done(id);
     let [Event::Additional { reference, rows }] = &events[..] else { panic!("{events:?}") };
