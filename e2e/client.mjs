@@ -89,7 +89,7 @@ const commands = {
     electric.potentiallyChanged()
     return result
   },
-  wait: ({ sql, args, limit }) => wait(sql, args, limit ?? 10000),
+  wait: ({ sql, args, limit }) => wait(sql, args, limit ?? 25000),
   state: () => ({ connected: electric.isConnected, client: electric.satellite._authState?.clientId }),
   close: async () => {
     await electric.close()

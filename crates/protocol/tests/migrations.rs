@@ -23,6 +23,7 @@ fn foreign_key(columns: Vec<usize>, referenced: &[&str]) -> schema::ForeignKey {
         referenced_columns: referenced.iter().map(ToString::to_string).collect(),
         on_delete: ForeignKeyAction::NoAction,
         on_update: ForeignKeyAction::NoAction,
+        to_key: true,
         definition: String::new(),
     }
 }

@@ -29,7 +29,12 @@ impl Table {
     /// The foreign keys that `SatOpMigrate` lists: those of one column. The client fails on composite ones, which
     /// are in the SQL only.
     pub fn listed_foreign_keys(&self) -> impl Iterator<Item = &ForeignKey> {
-        self.foreign_keys.iter().filter(|fk| fk.columns.len() == 1)
+        self.client_foreign_keys().filter(|fk| fk.columns.len() == 1)
+    }
+
+    /// The foreign keys that clients have in their tables.
+    pub fn client_foreign_keys(&self) -> impl Iterator<Item = &ForeignKey> {
+        self.foreign_keys.iter().filter(|fk| fk.to_key)
     }
 
     /// What may go wrong on clients with this table as it is, for its developer: advice, one sentence each. Empty for

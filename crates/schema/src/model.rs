@@ -119,6 +119,9 @@ pub struct ForeignKey {
     pub on_delete: ForeignKeyAction,
     /// What changing the referenced key does.
     pub on_update: ForeignKeyAction,
+    /// Whether it refers to the primary key. Clients know of no unique constraints, so they don't get others; shapes follow
+    /// them all the same.
+    pub to_key: bool,
     /// The constraint as `pg_get_constraintdef(oid, true)` prints it.
     pub definition: String,
 }

@@ -239,8 +239,7 @@ impl RawTable {
         }
 
         let mut foreign_keys = Vec::with_capacity(self.foreign_keys.len());
-        // Clients know of no unique constraints, so that a foreign key to one can't be made there.
-        for fk in self.foreign_keys.into_iter().filter(|fk| fk.to_key) {
+        for fk in self.foreign_keys {
             if fk.columns.is_empty() || fk.columns.len() != fk.referenced.len() {
                 return Err(inconsistent("has a foreign key whose columns are not paired"));
             }
@@ -252,6 +251,7 @@ impl RawTable {
                 referenced_columns: fk.referenced,
                 on_delete: fk.on_delete.into(),
                 on_update: fk.on_update.into(),
+                to_key: fk.to_key,
                 definition: fk.definition,
             });
         }

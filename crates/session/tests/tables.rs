@@ -96,6 +96,7 @@ pub fn schema() -> Arc<Schema> {
         referenced_columns: vec!["id".to_owned()],
         on_delete: ForeignKeyAction::NoAction,
         on_update: ForeignKeyAction::NoAction,
+        to_key: true,
         definition: String::new(),
     };
     let mut projects = Table::clone(&table(PROJECTS, "projects", &["id", "status", "lead_id"]));

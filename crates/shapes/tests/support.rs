@@ -64,6 +64,7 @@ fn foreign_key(from: &Table, columns: &[&str], to: &Table, referenced: &[&str]) 
         referenced_columns: referenced.iter().map(ToString::to_string).collect(),
         on_delete: ForeignKeyAction::NoAction,
         on_update: ForeignKeyAction::NoAction,
+        to_key: true,
         definition: String::new(),
     }
 }

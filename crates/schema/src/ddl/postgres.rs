@@ -21,7 +21,7 @@ pub(super) fn create_table(table: &Table, deferred: impl Fn(&ForeignKey) -> bool
         .collect();
     let primary_key =
         format!("CONSTRAINT {} PRIMARY KEY ({})", quote_postgres(&table.primary_key_name), key.join(", "));
-    let foreign_keys = table.foreign_keys.iter().filter(|fk| !deferred(fk)).map(constraint);
+    let foreign_keys = table.client_foreign_keys().filter(|fk| !deferred(fk)).map(constraint);
     let definitions: Vec<String> = columns.chain([primary_key]).chain(foreign_keys).collect();
     format!("CREATE TABLE {} (\n    {}\n)", quote_postgres(&table.name), definitions.join(",\n    "))
 }

@@ -15,7 +15,7 @@ pub(super) fn create_table(table: &Table) -> String {
             default.unwrap_or_default()
         )
     });
-    let mut keys: Vec<&ForeignKey> = table.foreign_keys.iter().collect();
+    let mut keys: Vec<&ForeignKey> = table.client_foreign_keys().collect();
     keys.sort_by_cached_key(|fk| (is_deferrable(fk), local_columns(table, fk), fk.name.clone()));
     let foreign_keys = keys.into_iter().map(|fk| {
         format!(

@@ -179,7 +179,7 @@ impl<'a> Builder<'a> {
         let is_missing = |fk: &ForeignKey| fk.references != table.id && !self.schema.is_live(fk.references);
         statements.push(ddl::create_table(&table, is_missing));
         self.deferred
-            .extend(table.foreign_keys.iter().filter(|fk| is_missing(fk)).map(|fk| (table.id, fk.clone())));
+            .extend(table.client_foreign_keys().filter(|fk| is_missing(fk)).map(|fk| (table.id, fk.clone())));
         self.schema.serve(table.clone(), self.version);
         for index in &table.indexes {
             statements.extend(self.index(&table, index));
@@ -194,7 +194,7 @@ impl<'a> Builder<'a> {
         if !added.columns.is_empty() {
             let statements = added.columns.into_iter().filter_map(|position| {
                 let column = table.columns.get(position)?;
-                let foreign_key = table.foreign_keys.iter().find(|fk| fk.columns == [position]);
+                let foreign_key = table.client_foreign_keys().find(|fk| fk.columns == [position]);
                 Some(ddl::add_column(&table, column, foreign_key))
             });
             self.ops.push(MigrationOp::Table { table: table.clone(), statements: statements.collect() });
