@@ -28,7 +28,7 @@ async fn goes_on_over_columns_that_come_and_reads_them() {
         reach(&**tracker, brought).await;
         check(&setting, "bob", &**tracker, from, brought);
     }
-    let moves = after.moves(brought).unwrap().unwrap();
+    let moves = after.moves(setting.stream.newest_transaction()).unwrap().unwrap();
     let [member] = &moves.brought[..] else { panic!("{moves:?}") };
     assert_eq!((&member.key, member.row.get(2)), (&key(2), Some(b"7".as_slice())));
     let stats = setting.instances.stats();
