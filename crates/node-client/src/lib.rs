@@ -20,7 +20,7 @@ use tokio::{
 };
 
 /// How long any command may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A running client.
 pub struct NodeClient {
@@ -198,7 +198,7 @@ impl NodeClient {
     /// # Errors
     /// If it is still not so after ten seconds.
     pub async fn wait(&self, sql: impl Into<String>) -> Result<()> {
-        self.call(json!({ "do": "wait", "sql": sql.into(), "limit": 10_000 })).await.map(drop)
+        self.call(json!({ "do": "wait", "sql": sql.into(), "limit": 60_000 })).await.map(drop)
     }
 
     /// The client's view of its connection, to be waited on.
