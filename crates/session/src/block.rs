@@ -111,6 +111,8 @@ pub(crate) struct Block {
     pub(crate) stored_by: Option<u64>,
     /// The stream stands right before a transaction that the snapshot does not see.
     pub(crate) at_its_place: bool,
+    /// It can be begun when the stream of all sessions has come here.
+    pub(crate) awaits: Option<Lsn>,
     /// Of a gone batch: transactions passed that its snapshot does not see.
     pub(crate) raced: Vec<Arc<Delivery>>,
     /// Snapshots taken in vain.
@@ -126,6 +128,7 @@ impl Block {
             not_before: now,
             stored_by: None,
             at_its_place: false,
+            awaits: None,
             raced: Vec::new(),
             tries: 0,
         }
@@ -195,6 +198,7 @@ impl Block {
         let pause = if self.tries == 0 { 0 } else { 1 << self.tries.min(6) };
         self.tries = self.tries.saturating_add(1);
         self.at_its_place = false;
+        self.awaits = None;
         self.raced.clear();
         self.phase = Phase::Planned { retry_at: cx.now.mono_ms.saturating_add(pause) };
     }

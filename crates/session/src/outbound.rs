@@ -193,7 +193,10 @@ impl Outbound {
     /// When to look again without any input.
     pub(crate) fn next_deadline(&self, now: Now, world: &dyn World) -> Millis {
         let doubtful = self.doubtful.as_ref().map(|doubtful| doubtful.deadline(now, world));
-        [self.next_block_deadline(now), doubtful].into_iter().flatten().fold(self.heartbeat_at, Millis::min)
+        [self.next_block_deadline(now, world), doubtful]
+            .into_iter()
+            .flatten()
+            .fold(self.heartbeat_at, Millis::min)
     }
 
     /// The next transactions. What can't be taken now will be handed in again, since the cursor stays before it.

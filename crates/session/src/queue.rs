@@ -14,6 +14,7 @@ use schema::{Migration, Schema};
 
 use crate::{
     ClientUpdate, CloseCode, Delivery, Known, Millis, Now, Output, ReadRequest, SnapshotFailure, SnapshotId,
+    World,
     block::{Block, OpenBlock, Phase, Reads, Subject},
     context::{Context, Ending, Flow},
     leaving::Leaving,
@@ -50,7 +51,7 @@ impl Outbound {
     }
 
     /// When a block has to be looked at again.
-    pub(super) fn next_block_deadline(&self, now: Now) -> Option<Millis> {
+    pub(super) fn next_block_deadline(&self, now: Now, world: &dyn World) -> Option<Millis> {
         let answers = self
             .blocks
             .iter()
@@ -65,7 +66,10 @@ impl Outbound {
             .filter(|head| head.is_due(self.cursor))
             .map(|head| head.not_before)
             .filter(|at| *at > now.mono_ms);
-        answers.chain(retry).chain(begins).min()
+        // The stream has come to where it can be told what a snapshot sees.
+        let told = self.blocks.front().and_then(|head| head.awaits);
+        let told = told.filter(|lsn| world.position() >= *lsn).map(|_| now.mono_ms);
+        answers.chain(retry).chain(begins).chain(told).min()
     }
 
     pub(crate) fn owes_a_reply(&self) -> bool {
@@ -241,7 +245,8 @@ impl Outbound {
         {
             // What refers to what can be told for a moment of the stream only: not if the snapshot sees a transaction without one
             // before it, whose commit reached the log first and shows to queries later.
-            if cx.world.position() < *lsn {
+            head.awaits = (cx.world.position() < *lsn).then_some(*lsn);
+            if head.awaits.is_some() {
                 return Ok(false);
             }
             if cx.world.passed_unseen(sees, *lsn) {
