@@ -415,3 +415,22 @@ fn a_gone_batch_comes_after_every_deletion_that_its_snapshot_saw() {
 fn an_unseen_end_is_not_taken_for_seen_after_a_second_resume() {
     simulate(13_251, &verifier());
 }
+
+/// The data of a shape with joins was read by a snapshot that saw a transaction, but not one before it in the log: a row that
+/// both together made visible was never sent.
+#[test]
+fn a_snapshot_with_a_gap_is_taken_again_for_a_shape_with_joins() {
+    simulate_joined(1_254, &verifier());
+}
+
+/// A subscription that was about to end had its table emptied, and another that began meanwhile took its rows for known.
+#[test]
+fn what_is_about_to_end_is_filled_again_with_its_table() {
+    simulate_evolving(2_476, &verifier());
+}
+
+/// Nothing woke a session whose block waited for the stream to pass its snapshot.
+#[test]
+fn a_block_is_begun_when_the_stream_has_passed_its_snapshot() {
+    simulate_evolving(3_487, &verifier());
+}
