@@ -255,6 +255,7 @@ async fn columns_named_like_everything() {
     }
     clients[0].sql("DELETE FROM named WHERE new = 3", &[]).await.unwrap();
     service.sql("DELETE FROM named WHERE new = 2").await;
+    service.wait("SELECT count(*) = 1 FROM named").await;
     for client in clients {
         client.wait("SELECT count(*) = 1 FROM named").await.unwrap();
         client.close().await.unwrap();
@@ -438,6 +439,8 @@ async fn two_hundred_columns() {
     service.wait(&format!("SELECT count(*) = 2 FROM wide WHERE {whole}")).await;
     clients[0].sql("UPDATE wide SET c199 = 7, c3 = NULL WHERE id = 2", &[]).await.unwrap();
     service.sql("UPDATE wide SET c1 = 8 WHERE id = 1").await;
+    // It shows at once where it was written: a client is not closed before it has sent everything.
+    service.wait("SELECT count(*) = 1 FROM wide WHERE id = 2 AND c199 = 7").await;
     for client in clients {
         client
             .wait("SELECT count(*) = 1 FROM wide WHERE id = 2 AND c199 = 7 AND c3 IS NULL AND c6 = 6")
