@@ -4,6 +4,7 @@
 //! before a port is opened or Postgres touched, and told in one [`Banner`].
 
 mod banner;
+mod data_dir;
 mod parse;
 mod proxy;
 mod reference;
@@ -11,7 +12,7 @@ mod setting;
 mod shapes;
 mod source;
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use postgres::connection::ConnectConfig;
 use uuid::Uuid;
@@ -41,6 +42,8 @@ pub struct Config {
     pub clients: ClientLimits,
     /// Bounds of the window of transactions.
     pub window: journal::Limits,
+    /// Where journals live, a folder for each database; `None` for a window in memory only.
+    pub data_dir: Option<PathBuf>,
     /// Bounds on shapes, and on what they cost.
     pub shapes: ShapeConfig,
     /// Between two looks for changes of synced tables that nobody captured.
@@ -145,6 +148,7 @@ impl Config {
                 .map_or(256 << 20, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX)),
             span: source.read(s::ELECTRIC_RESUMABLE_WAL_WINDOW, parse::size).unwrap_or(2 << 30),
         };
+        let data_dir = data_dir::read(&mut source, lookup);
         let shapes = shapes::read(&mut source);
         let drift_interval = source
             .read(s::TIELINE_DRIFT_INTERVAL, |v| parse::duration_from(v, Duration::from_secs(1), "1s"))
@@ -162,6 +166,7 @@ impl Config {
                 proxy,
                 clients,
                 window,
+                data_dir,
                 shapes,
                 drift_interval,
                 instance_id,
@@ -284,7 +289,6 @@ fn note_unused(source: &mut Source<'_>) {
         (s::OTEL_EXPORT, "no OpenTelemetry data is sent"),
         (s::PROXY_TRACING_ENABLE, "messages that pass through the proxy are never printed"),
         (s::ELECTRIC_FEATURES, "there are no features to switch on"),
-        (s::TIELINE_DATA_DIR, "the window of transactions is held in memory in this version"),
     ];
     for (setting, what) in acted_on {
         if source.text(setting).is_some_and(|value| parse::boolean(&value) != Ok(false)) {

@@ -86,11 +86,11 @@ settings! {
     }
     STREAM "Stream and memory" {
         ELECTRIC_TXN_CACHE_SIZE "`256M`"
-            "Memory for the window of transactions that clients can resume from, in bytes (suffixes k K m M g G)."
+            "Memory for the newest part of the journal, in bytes (suffixes k K m M g G); older transactions are read from disk. Without a journal on disk, memory for the whole window that clients can resume from."
         ELECTRIC_RESUMABLE_WAL_WINDOW "`2G`"
-            "How far behind, in bytes of write-ahead log, a client may be and still resume."
-        TIELINE_DATA_DIR "unused"
-            "Where a durable window will live; at present it is held in memory and refilled from Postgres."
+            "Most bytes of the journal on disk, for each database: how far behind a client may be and still resume. Without a journal on disk, bytes of write-ahead log."
+        TIELINE_DATA_DIR "`/var/lib/tieline` if it is there and can be written to, else `$XDG_STATE_HOME/tieline`, else `$HOME/.local/state/tieline`"
+            "Directory of the journal: the transactions that clients resume from, in a folder for each database. Put it on a disk that outlives the service. With `none` there is no journal on disk, and Postgres keeps its log for as long as clients may resume from it."
     }
     SHAPES "Shapes and initial data" {
         TIELINE_SHAPE_MAX_DEPTH "`16`"

@@ -11,7 +11,11 @@ fn read(variables: &[(&str, &str)]) -> Result<Config, String> {
 
 /// With the least that is required, and these.
 fn with(variables: &[(&str, &str)]) -> Result<Config, String> {
-    let mut all = vec![("DATABASE_URL", "postgresql://u@localhost/db"), ("AUTH_MODE", "insecure")];
+    let mut all = vec![
+        ("DATABASE_URL", "postgresql://u@localhost/db"),
+        ("AUTH_MODE", "insecure"),
+        ("TIELINE_DATA_DIR", "none"),
+    ];
     all.extend(variables);
     read(&all)
 }
@@ -27,6 +31,7 @@ fn defaults_are_those_of_the_reference() {
     let config = with(&[]).unwrap();
     assert_eq!(config.listen, Listen { port: 5133, ipv6: true, loopback: true });
     assert_eq!((config.window.memory, config.window.span), (256 << 20, 2 << 30));
+    assert_eq!(config.data_dir, None, "as it was told");
     assert_eq!(config.shutdown_timeout, Duration::from_secs(5));
     assert_eq!(config.log, Log { level: LogLevel::Info, format: LogFormat::Text });
     assert!(Uuid::parse_str(&config.instance_id).is_ok());
@@ -98,6 +103,7 @@ fn empty_and_blank_mean_unset() {
 fn everything_wrong_is_told_at_once_and_in_order() {
     let banner = read(&[
         ("AUTH_JWT_ALG", "HS256"),
+        ("TIELINE_DATA_DIR", "/nowhere/to/be/found"),
         ("ELECTRIC_WRITE_TO_PG_MODE", "foo"),
         ("LOG_LEVEL", "loud"),
         ("PG_PROXY_PORT", "http:x"),
@@ -114,6 +120,7 @@ fn everything_wrong_is_told_at_once_and_in_order() {
         r#"PG_PROXY_PORT has invalid value: "x""#,
         r#"HTTP_PORT has invalid value: "0""#,
         r#"ELECTRIC_TXN_CACHE_SIZE has invalid value: "lots""#,
+        r#"TIELINE_DATA_DIR has invalid value: "/nowhere/to/be/found". Must be a directory"#,
     ];
     assert_eq!(items.len(), expected.len(), "{items:?}");
     for (item, expected) in items.iter().zip(expected) {

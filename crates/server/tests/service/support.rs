@@ -1,6 +1,6 @@
 //! Starting a service inside the test, and asking it over HTTP.
 
-use std::{collections::HashMap, ffi::OsString, time::Duration};
+use std::{collections::HashMap, ffi::OsString, path::PathBuf, time::Duration};
 
 use server::{Config, Service};
 use testkit::Database;
@@ -18,9 +18,15 @@ pub struct Running {
     pub port: u16,
 }
 
+/// Where the journals of this process' services are; it goes with the cluster.
+pub fn journals() -> PathBuf {
+    testkit::shared_cluster().data_directory().join("journals")
+}
+
 /// A configuration for a database: insecure, on ports that the system chooses, and with these variables.
 pub fn config(url: &str, variables: &[(&str, &str)]) -> Config {
     let mut table: HashMap<String, OsString> = HashMap::new();
+    table.insert("TIELINE_DATA_DIR".to_owned(), journals().into());
     for (name, value) in [("DATABASE_URL", url), ("AUTH_MODE", "insecure"), ("DATABASE_REQUIRE_SSL", "false")]
     {
         table.insert(name.to_owned(), value.into());

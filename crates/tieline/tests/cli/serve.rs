@@ -36,8 +36,12 @@ fn all_faults_of_the_configuration_are_told_at_once() {
 fn a_taken_port_ends_the_start() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
-    let settings =
-        [("DATABASE_URL", "postgresql://u@127.0.0.1:1/db"), ("AUTH_MODE", "insecure"), ("HTTP_PORT", &port)];
+    let settings = [
+        ("DATABASE_URL", "postgresql://u@127.0.0.1:1/db"),
+        ("AUTH_MODE", "insecure"),
+        ("TIELINE_DATA_DIR", "none"),
+        ("HTTP_PORT", &port),
+    ];
     let done = tieline(&["serve"], &settings);
     assert_eq!(done.status, 1);
     let text = format!("Failed to open a socket to listen for HTTP/WebSocket connections on port {port}.");
@@ -53,6 +57,7 @@ fn a_taken_port_of_the_proxy_does_so_too() {
         let settings = [
             ("DATABASE_URL", "postgresql://u@127.0.0.1:1/db"),
             ("AUTH_MODE", "insecure"),
+            ("TIELINE_DATA_DIR", "none"),
             ("HTTP_PORT", &free),
             ("PG_PROXY_PASSWORD", "secret"),
             ("PG_PROXY_PORT", &setting),
@@ -74,6 +79,7 @@ fn a_database_without_logical_decoding_ends_the_start() {
         ("DATABASE_URL", &*url),
         ("DATABASE_REQUIRE_SSL", "false"),
         ("AUTH_MODE", "insecure"),
+        ("TIELINE_DATA_DIR", "none"),
         ("HTTP_PORT", &port),
     ];
     let done = tieline(&["serve"], &settings);
@@ -189,6 +195,7 @@ fn start_with(
         .env_clear()
         .envs([("DATABASE_URL", url), ("DATABASE_REQUIRE_SSL", "false"), ("AUTH_MODE", "insecure")])
         .env("HTTP_PORT", port)
+        .env("TIELINE_DATA_DIR", testkit::shared_cluster().data_directory().join("journals"))
         .envs(settings.iter().copied())
         .stdout(Stdio::piped())
         .spawn()

@@ -220,6 +220,7 @@ async fn the_status_is_said_in_these_words() {
         ("DATABASE_REQUIRE_SSL", "false"),
         ("HTTP_PORT", &port.to_string()),
         ("AUTH_MODE", "insecure"),
+        ("TIELINE_DATA_DIR", "none"),
     ]);
     let until = Instant::now() + super::service::PATIENCE;
     while tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err() {

@@ -42,14 +42,15 @@ impl Service {
         let database = Database::create().await;
         let postgres = database.client().await;
         let port = free_port();
+        let files = tempfile::tempdir().unwrap();
         let mut all = vec![
             ("DATABASE_URL".to_owned(), database.url.clone()),
             ("DATABASE_REQUIRE_SSL".to_owned(), "false".to_owned()),
             ("HTTP_PORT".to_owned(), port.to_string()),
+            ("TIELINE_DATA_DIR".to_owned(), files.path().join("journal").display().to_string()),
         ];
         all.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let child = spawn(&all);
-        let files = tempfile::tempdir().unwrap();
         let service = Service { child, settings: all, port, postgres, files };
         service.ready().await;
         service

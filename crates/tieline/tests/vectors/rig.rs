@@ -8,6 +8,7 @@ use std::{
     },
 };
 
+use tempfile::TempDir;
 use testkit::Database;
 use tokio_postgres::Client;
 
@@ -85,6 +86,7 @@ struct Running {
     guard: Option<Child>,
     port: u16,
     database: Database,
+    journal: TempDir,
 }
 
 impl Rig {
@@ -165,7 +167,9 @@ impl Drop for Rig {
 
 impl Running {
     async fn start() -> Running {
-        let mut running = Running { guard: None, port: free_port(), database: Database::create().await };
+        let database = Database::create().await;
+        let journal = tempfile::tempdir().expect("a folder for the journal");
+        let mut running = Running { guard: None, port: free_port(), database, journal };
         running.launch();
         ready(running.port).await;
         let electrify: Vec<_> =
@@ -185,6 +189,7 @@ impl Running {
             .env("DATABASE_URL", &self.database.url)
             .env("DATABASE_REQUIRE_SSL", "false")
             .env("HTTP_PORT", self.port.to_string())
+            .env("TIELINE_DATA_DIR", self.journal.path())
             .env("LOG_LEVEL", if log { "debug" } else { "warning" })
             .stdin(Stdio::piped())
             .stdout(if log { Stdio::inherit() } else { Stdio::null() })

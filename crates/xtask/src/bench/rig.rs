@@ -69,6 +69,7 @@ impl Rig {
             .arg("serve")
             .env("DATABASE_URL", self.cluster.url(DATABASE))
             .env("DATABASE_REQUIRE_SSL", "false")
+            .env("TIELINE_DATA_DIR", self.cluster.data_directory().join("journals"))
             .env("AUTH_MODE", "insecure")
             .env("HTTP_PORT", self.port.to_string())
             .env("PG_PROXY_PORT", self.proxy_port.to_string())

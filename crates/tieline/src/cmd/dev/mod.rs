@@ -88,7 +88,7 @@ async fn dev(args: &DevArgs) -> Result<()> {
     let port = args.port.map_or_else(|| usable_port(DEFAULT_PORT, "--port"), Ok)?;
     let proxy_port = args.proxy_port.map_or_else(|| usable_port(DEFAULT_PROXY_PORT, "--proxy-port"), Ok)?;
     println!("starting the service on port {port}, the migrations proxy on port {proxy_port}");
-    let mut service = start_service(&url, port, proxy_port).await?;
+    let mut service = start_service(&url, &directory.join("journal"), port, proxy_port).await?;
     let outcome = tokio::select! {
         outcome = ready(args, &service, &url, (port, proxy_port)) => match outcome {
             Ok(Next::Stop) => Ok(()),
@@ -137,10 +137,11 @@ fn remember(directory: &Path, url: &str, token: &str) -> Result<()> {
     Ok(())
 }
 
-async fn start_service(url: &str, port: u16, proxy_port: u16) -> Result<Service> {
-    let url = url.to_owned();
+async fn start_service(url: &str, journal: &Path, port: u16, proxy_port: u16) -> Result<Service> {
+    let (url, journal) = (url.to_owned(), journal.as_os_str().to_owned());
     let lookup = move |name: &str| -> Option<OsString> {
         let own = match name {
+            "TIELINE_DATA_DIR" => return Some(journal.clone()),
             "DATABASE_URL" => url.clone(),
             "DATABASE_REQUIRE_SSL" => "false".into(),
             "AUTH_MODE" => "insecure".into(),
