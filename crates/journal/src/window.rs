@@ -6,15 +6,7 @@ use change::{Lsn, Xid};
 use parking_lot::RwLock;
 use tokio::sync::watch;
 
-/// What the journal needs to know of its entries.
-pub trait Entry: Send + Sync {
-    /// The end of its commit record; unique.
-    fn lsn(&self) -> Lsn;
-    /// Its transaction id.
-    fn xid(&self) -> Xid;
-    /// Roughly the memory that it occupies, in bytes.
-    fn weight(&self) -> usize;
-}
+use crate::{DiskState, Entry, Files, Miss, Record, Recovered, Trimmed};
 
 /// Bounds of the window. Crossing either drops the oldest entries.
 #[derive(Clone, Copy, Debug)]
@@ -25,15 +17,22 @@ pub struct Limits {
     pub span: u64,
 }
 
-/// The position asked for lies before the window.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Trimmed;
+/// What was loaded. It stays at hand at least as long as this is held: until the read has been repeated, no longer.
+#[must_use = "hold it until the read has been repeated"]
+#[derive(Debug)]
+pub struct Loaded(());
+
+/// Not everything could be made durable: writing fails at present ([`Journal::state`] says why).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the journal can't be written at present")]
+pub struct Stalled;
 
 /// The window. Shared behind an `Arc`; one task appends, any number read.
 pub struct Journal<T> {
     limits: Limits,
     window: RwLock<Window<T>>,
     position: watch::Sender<Lsn>,
+    durable: watch::Sender<Lsn>,
 }
 
 struct Window<T> {
@@ -54,7 +53,70 @@ impl<T: Entry> Journal<T> {
     #[must_use]
     pub fn new(start: Lsn, limits: Limits) -> Journal<T> {
         let window = RwLock::new(Window { entries: VecDeque::new(), weight: 0, start });
-        Journal { limits, window, position: watch::Sender::new(start) }
+        Journal { limits, window, position: watch::Sender::new(start), durable: watch::Sender::new(start) }
+    }
+
+    /// The window that `files` holds, as `recovered` says. `restore` makes an entry of what was written of it, given the version of the
+    /// last migration before it; `None` (a migration that nobody knows any more) lets the window begin after it. Reads the newest part.
+    /// Blocks.
+    #[must_use]
+    pub fn durable(
+        _files: Files,
+        recovered: &Recovered,
+        limits: Limits,
+        _restore: impl Fn(Record, Option<&str>) -> Option<T> + Send + Sync + 'static,
+    ) -> Journal<T> {
+        Journal::new(recovered.position, limits)
+    }
+
+    /// Everything up to here need not come from Postgres again: it is on disk for certain, or, without a disk, it lies before the
+    /// window. What the slot may be confirmed to.
+    #[must_use]
+    pub fn durable_position(&self) -> Lsn {
+        *self.durable.borrow()
+    }
+
+    /// A view of [`Journal::durable_position`] that can be waited on.
+    #[must_use]
+    pub fn watch_durable(&self) -> watch::Receiver<Lsn> {
+        self.durable.subscribe()
+    }
+
+    /// Makes at hand what follows `lsn`.
+    ///
+    /// # Errors
+    /// [`Trimmed`] if the window begins after `lsn`.
+    pub async fn load(&self, lsn: Lsn) -> Result<Loaded, Trimmed> {
+        if lsn < self.start() { Err(Trimmed) } else { Ok(Loaded(())) }
+    }
+
+    /// Waits until there is room for more transactions: until less than the bound of memory waits for the disk. At once
+    /// if nothing is in the way.
+    pub async fn has_room(&self) {}
+
+    /// Makes everything durable that has been appended or reached so far.
+    ///
+    /// # Errors
+    /// [`Stalled`] if that was tried and failed. It is tried again by itself.
+    pub async fn flush(&self) -> Result<(), Stalled> {
+        Ok(())
+    }
+
+    /// The stream goes on in another timeline of the write-ahead log.
+    pub fn note_timeline(&self, _timeline: u32) {}
+
+    /// Flushes, ends writing and unlocks the folder, so that somebody else may open it. What is appended afterwards stays in memory.
+    ///
+    /// # Errors
+    /// [`Stalled`] if not everything could be made durable; the folder is unlocked all the same.
+    pub async fn close(&self) -> Result<(), Stalled> {
+        self.flush().await
+    }
+
+    /// How the disk fares; `None` without one.
+    #[must_use]
+    pub fn state(&self) -> Option<DiskState> {
+        None
     }
 
     /// Appends the next transaction and wakes whoever waits. One at or before the position is a repetition (the stream
@@ -102,13 +164,13 @@ impl<T: Entry> Journal<T> {
     /// those (the last one's own, if there are more than `max`).
     ///
     /// # Errors
-    /// [`Trimmed`] if the window begins after `lsn`.
-    pub fn read_after(&self, lsn: Lsn, max: usize) -> Result<(Vec<Arc<T>>, Lsn), Trimmed> {
+    /// [`Miss::Trimmed`] if the window begins after `lsn`; [`Miss::Cold`] if it has to be loaded.
+    pub fn read_after(&self, lsn: Lsn, max: usize) -> Result<(Vec<Arc<T>>, Lsn), Miss> {
         // The position is read first: what is appended in between is not claimed to have been read.
         let position = self.position();
         let window = self.window.read();
         if lsn < window.start {
-            return Err(Trimmed);
+            return Err(Miss::Trimmed);
         }
         let from = window.entries.partition_point(|entry| entry.lsn() <= lsn);
         let entries: Vec<_> = window.entries.range(from..).take(max).cloned().collect();
@@ -117,11 +179,11 @@ impl<T: Entry> Journal<T> {
         Ok((entries, if complete { last.max(position) } else { last }))
     }
 
-    /// The entries at these positions, in the same order.
+    /// The entries at these positions, in the same order: all of them, or as many of the first as are at hand, at least one.
     ///
     /// # Errors
-    /// [`Trimmed`] if one of them is not in the window.
-    pub fn read_at(&self, positions: &[Lsn]) -> Result<Vec<Arc<T>>, Trimmed> {
+    /// [`Miss::Trimmed`] if one of them is not in the window; [`Miss::Cold`] if the first has to be loaded.
+    pub fn read_at(&self, positions: &[Lsn]) -> Result<Vec<Arc<T>>, Miss> {
         if positions.is_empty() {
             return Ok(Vec::new());
         }
@@ -130,26 +192,26 @@ impl<T: Entry> Journal<T> {
             let at = window.entries.binary_search_by_key(lsn, |entry| entry.lsn()).ok()?;
             window.entries.get(at).cloned()
         };
-        positions.iter().map(find).collect::<Option<_>>().ok_or(Trimmed)
+        positions.iter().map(find).collect::<Option<_>>().ok_or(Miss::Trimmed)
     }
 
     /// The entries after `lsn` and up to `until` that are `wanted`, oldest first, at most `max`; and the position up to which there
     /// are no others than those. It is at most `until`, and short of it if there is more to look through: call again from there.
     ///
     /// # Errors
-    /// [`Trimmed`] if the window begins after `lsn`.
+    /// [`Miss::Trimmed`] if the window begins after `lsn`; [`Miss::Cold`] if it has to be loaded.
     pub fn search(
         &self,
         lsn: Lsn,
         until: Lsn,
         max: usize,
         mut wanted: impl FnMut(&T) -> bool,
-    ) -> Result<(Vec<Arc<T>>, Lsn), Trimmed> {
+    ) -> Result<(Vec<Arc<T>>, Lsn), Miss> {
         // As in `read_after`.
         let position = self.position();
         let window = self.window.read();
         if lsn < window.start {
-            return Err(Trimmed);
+            return Err(Miss::Trimmed);
         }
         let from = window.entries.partition_point(|entry| entry.lsn() <= lsn);
         let mut found = Vec::new();
@@ -213,6 +275,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::RecordRef;
 
     struct Item(u64, usize);
 
@@ -226,11 +289,14 @@ mod tests {
         fn weight(&self) -> usize {
             self.1
         }
+        fn record(&self) -> RecordRef<'_> {
+            unreachable!("nothing is written without a disk")
+        }
     }
 
     const WIDE: Limits = Limits { memory: usize::MAX, span: u64::MAX };
 
-    fn lsns(journal: &Journal<Item>, after: u64, max: usize) -> Result<(Vec<u64>, u64), Trimmed> {
+    fn lsns(journal: &Journal<Item>, after: u64, max: usize) -> Result<(Vec<u64>, u64), Miss> {
         let (entries, reached) = journal.read_after(Lsn(after), max)?;
         Ok((entries.iter().map(|e| e.0).collect(), reached.0))
     }
@@ -244,7 +310,7 @@ mod tests {
         assert_eq!(lsns(&journal, 10, 9), Ok((vec![20, 30, 40], 40)));
         assert_eq!(lsns(&journal, 25, 1), Ok((vec![30], 30)));
         assert_eq!(lsns(&journal, 40, 9), Ok((vec![], 40)));
-        assert_eq!(lsns(&journal, 9, 9), Err(Trimmed));
+        assert_eq!(lsns(&journal, 9, 9), Err(Miss::Trimmed));
         assert_eq!(journal.recently_passed(Xid(1030)), Some(Lsn(30)));
         assert_eq!(journal.recently_passed(Xid(1031)), None);
     }
@@ -261,8 +327,8 @@ mod tests {
         };
         assert_eq!(at(&[30, 50]), Ok(vec![30, 50]));
         assert_eq!(at(&[]), Ok(vec![]));
-        assert_eq!(at(&[20, 50]), Err(Trimmed), "it was dropped");
-        assert_eq!(at(&[35]), Err(Trimmed), "it never was");
+        assert_eq!(at(&[20, 50]), Err(Miss::Trimmed), "it was dropped");
+        assert_eq!(at(&[35]), Err(Miss::Trimmed), "it never was");
     }
 
     #[test]
@@ -282,7 +348,7 @@ mod tests {
         assert_eq!(search(10, 99, 1), Ok((vec![20], 20)));
         assert_eq!(search(20, 99, 1), Ok((vec![40], 40)));
         assert_eq!(search(50, 30, 1), Ok((vec![], 50)));
-        assert_eq!(search(9, 99, 1), Err(Trimmed));
+        assert_eq!(search(9, 99, 1), Err(Miss::Trimmed));
         for lsn in 0..10_000 {
             journal.append(Arc::new(Item(61 + lsn, 1)));
         }

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use arc_swap::ArcSwap;
 use change::{Lsn, RelationId, Snapshot, Xid};
-use journal::{Entry, Journal, Trimmed};
+use journal::{Entry, Journal, Miss, RecordRef, Trimmed};
 use parking_lot::Mutex;
 use postgres::assemble::Committed;
 use schema::{Migration, Schema};
@@ -48,6 +48,16 @@ impl Entry for Kept {
     fn weight(&self) -> usize {
         self.0.weight()
     }
+
+    fn record(&self) -> RecordRef<'_> {
+        let migration = self.0.migration.as_ref().map(|migration| migration.version.as_str());
+        RecordRef { transaction: &self.0.transaction, migration }
+    }
+}
+
+/// Without a disk, what is not in memory is not in the window.
+fn missed(_: Miss) -> Trimmed {
+    Trimmed
 }
 
 impl Stream {
@@ -131,7 +141,7 @@ impl Stream {
     /// # Errors
     /// [`Trimmed`] if the window begins after `cursor`.
     pub fn read_after(&self, cursor: Lsn, max: usize) -> Result<Batch, Trimmed> {
-        let (entries, reached) = self.journal.read_after(cursor, max)?;
+        let (entries, reached) = self.journal.read_after(cursor, max).map_err(missed)?;
         Ok((entries.iter().map(|kept| kept.0.clone()).collect(), reached))
     }
 
@@ -153,7 +163,12 @@ impl Stream {
     pub fn read_noted(&self, seat: &Seat, cursor: Lsn) -> Result<Option<Batch>, Trimmed> {
         let reached = self.position();
         let Some(positions) = seat.concerning(cursor, reached) else { return Ok(None) };
-        let entries = self.journal.read_at(&positions)?;
+        let entries = self.journal.read_at(&positions).map_err(missed)?;
+        // Not all of them were at hand: the others are read from there.
+        let reached = match entries.last() {
+            Some(last) if entries.len() < positions.len() => last.lsn(),
+            _ => reached,
+        };
         Ok(Some((entries.iter().map(|kept| kept.0.clone()).collect(), reached)))
     }
 
@@ -171,7 +186,7 @@ impl Stream {
     ) -> Result<Batch, Trimmed> {
         let touches =
             |kept: &Kept| kept.0.relations().iter().any(|relation| relations.binary_search(relation).is_ok());
-        let (entries, reached) = self.journal.search(cursor, until, max, touches)?;
+        let (entries, reached) = self.journal.search(cursor, until, max, touches).map_err(missed)?;
         Ok((entries.iter().map(|kept| kept.0.clone()).collect(), reached))
     }
 
