@@ -21,6 +21,9 @@ pub struct Record {
     pub transaction: Transaction,
     /// The version of the migration that it carries, if it carries one.
     pub migration: Option<String>,
+    /// The version of the schema after it. Mostly that of the migration carried last, but not always: a service that was late learns
+    /// of earlier ones between two transactions. Written only where it differs from the one before.
+    pub schema: Option<String>,
 }
 
 /// A transaction as it is written to disk.
@@ -30,12 +33,18 @@ pub struct RecordRef<'a> {
     pub transaction: &'a Transaction,
     /// The version of the migration that it carries, if it carries one.
     pub migration: Option<&'a str>,
+    /// The version of the schema after it.
+    pub schema: Option<&'a str>,
 }
 
 impl Record {
     /// The same, borrowed.
     #[must_use]
     pub fn as_ref(&self) -> RecordRef<'_> {
-        RecordRef { transaction: &self.transaction, migration: self.migration.as_deref() }
+        RecordRef {
+            transaction: &self.transaction,
+            migration: self.migration.as_deref(),
+            schema: self.schema.as_deref(),
+        }
     }
 }

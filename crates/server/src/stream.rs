@@ -51,7 +51,8 @@ impl Entry for Kept {
 
     fn record(&self) -> RecordRef<'_> {
         let migration = self.0.migration.as_ref().map(|migration| migration.version.as_str());
-        RecordRef { transaction: &self.0.transaction, migration }
+        let schema = self.0.schema.version.as_deref();
+        RecordRef { transaction: &self.0.transaction, migration, schema }
     }
 }
 
