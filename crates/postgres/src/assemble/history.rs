@@ -28,6 +28,8 @@ pub struct History {
     /// A position of the log at or after the commits of all of them: `pg_current_wal_insert_lsn()`, asked for together
     /// with the rows that they were made from or later.
     pub loaded_at: Lsn,
+    /// So many steps are known to lie before where the stream begins.
+    behind: usize,
 }
 
 impl History {
@@ -46,7 +48,25 @@ impl History {
         if let Some(last) = steps.last_mut() {
             last.schema = Arc::new(catalogue.schema.clone());
         }
-        History { steps, loaded_at }
+        History { steps, loaded_at, behind: 0 }
+    }
+
+    /// The same for a stream that is continued from where the migration with this version was the last one, `None` for none so
+    /// far. There is no such history if nobody knows the migration: then it was another database's, or it has been taken back.
+    #[must_use]
+    pub fn continued_after(self, version: Option<&str>) -> Option<History> {
+        let behind = match version {
+            Some(version) => 1 + self.steps.iter().position(|step| step.migration.version == version)?,
+            None => 0,
+        };
+        Some(History { behind, ..self })
+    }
+
+    /// The schema where the stream begins, as far as that is known: no later one.
+    #[must_use]
+    pub fn schema_at_beginning(&self) -> Arc<Schema> {
+        let last = self.behind.checked_sub(1).and_then(|last| self.steps.get(last));
+        last.map_or_else(Arc::default, |step| Arc::clone(&step.schema))
     }
 
     /// Adds the migration that these rows of `electric.ddl_commands` are: those of one transaction, in the order of their ids.
@@ -73,7 +93,8 @@ pub(super) struct Progress {
 
 impl Progress {
     pub(super) fn new(history: History) -> Progress {
-        Progress { steps: history.steps, applied: 0, loaded_at: history.loaded_at, schema: Arc::default() }
+        let schema = history.schema_at_beginning();
+        Progress { steps: history.steps, applied: history.behind, loaded_at: history.loaded_at, schema }
     }
 
     pub(super) fn schema(&self) -> &Arc<Schema> {
@@ -92,9 +113,9 @@ impl Progress {
         position >= self.loaded_at && self.advance(self.steps.len())
     }
 
-    /// A relation is announced that only a later schema explains: that schema's migration lies before the stream, then.
-    /// Says whether the schema is another one.
-    pub(super) fn reveal(&mut self, relation: &Relation) -> bool {
+    /// A relation is announced that only a later schema explains: that schema's migration lies before the stream, then, unless
+    /// it is the transaction under way, which says so itself at its end. Says whether the schema is another one.
+    pub(super) fn reveal(&mut self, relation: &Relation, under_way: Option<Xid>) -> bool {
         if explains(&self.schema, relation) {
             return false;
         }
@@ -102,7 +123,9 @@ impl Progress {
         let Some(more) = ahead.into_iter().position(|step| explains(&step.schema, relation)) else {
             return false;
         };
-        self.advance(self.applied + more + 1)
+        let is_own = |step: &Step| Some(step.migration.xid) == under_way;
+        let own = self.steps.get(self.applied + more).is_some_and(is_own);
+        self.advance(self.applied + more + usize::from(!own))
     }
 
     /// The stream carries a migration: a known one, or one that is new.

@@ -180,7 +180,8 @@ impl Assembler {
                 Message::Begin(begin) => self.begun = Some(begin),
                 Message::Commit(commit) => return self.commit(commit),
                 Message::Relation(relation) => {
-                    if self.progress.reveal(&relation) {
+                    let under_way = self.begun.map(|begin| Xid::extend(begin.xid, self.reference));
+                    if self.progress.reveal(&relation, under_way) {
                         self.reclassify();
                     }
                     if relation::differs(&relation, self.progress.schema()) {

@@ -94,3 +94,44 @@ fn a_restart_does_not_take_a_suspended_table_for_a_sign_of_later_migrations() {
     );
     assert_eq!(assembler.schema().version.as_deref(), Some("2"));
 }
+
+const WIDER: &str = r#"{"name":"more","attnum":3,"type":"text","type_schema":"pg_catalog","typtype":"b","typmod":-1,"sql_type":"text","not_null":false,"collation":null}"#;
+
+/// [`history`], and a migration of transaction 7 that adds a column.
+fn wider() -> History {
+    let mut history = history();
+    let json = SNAPSHOT.replace("}],\n    \"primary_key\"", &format!("}},{WIDER}],\n    \"primary_key\""));
+    assert_ne!(json, SNAPSHOT);
+    history.push("2", Xid(7), &[RecordedSnapshot { recorded_ms: 7, json: json.into_bytes() }]);
+    History { loaded_at: Lsn(1000), ..history }
+}
+
+#[test]
+fn a_known_migration_that_comes_again_is_told_with_the_schema_before_it() {
+    let mut assembler = Assembler::new(wider());
+    assembler.restart(Xid(7), Xid(6));
+    let messages = [
+        relation(DDL, "electric", "ddl_commands", &["id", "txid", "version", "recorded_at", "snapshot"]),
+        relation(ITEMS, "public", "items", &["id", "note", "more"]),
+        ddl("2", 7, SNAPSHOT),
+        insert(ITEMS, &[T("1"), Null, T("x")]),
+    ];
+    let again = committed(run_in(&mut assembler, &messages));
+    assert_eq!(again.before.version.as_deref(), Some("1"));
+    assert_eq!(again.schema.version.as_deref(), Some("2"));
+    assert_eq!(show(&again.transaction.changes[0]), "+1,∅,x [postgres_1@0]");
+}
+
+#[test]
+fn a_stream_goes_on_with_the_schema_of_where_it_was() {
+    let at = |version| {
+        let history = wider().continued_after(version)?;
+        let mut assembler = Assembler::new(history);
+        assembler.restart(Xid(7), Xid(0));
+        Some(assembler.schema().version.clone())
+    };
+    assert_eq!(at(None), Some(None));
+    assert_eq!(at(Some("1")), Some(Some("1".to_owned())));
+    assert_eq!(at(Some("2")), Some(Some("2".to_owned())));
+    assert_eq!(at(Some("3")), None, "nobody knows of it");
+}
