@@ -202,7 +202,7 @@ impl Connector {
                     Event::Reached(position) => hub.stream.advance(position),
                 }
             }
-            control.confirm(hub.stream.start());
+            control.confirm(hub.stream.confirmable());
         }
     }
 
@@ -254,8 +254,7 @@ impl Connector {
             ),
         }
         let history = std::mem::take(&mut following.history);
-        let migrations = history.steps.iter().map(|step| step.migration.clone()).collect();
-        let stream = Arc::new(Stream::new(started.position, self.window, history.schema(), migrations));
+        let stream = Arc::new(Stream::in_memory(started.position, self.window, &history));
         let control = following.stream.control();
         let kept = instances::Settings { kept: self.shapes.cache, ..instances::Settings::default() };
         let instances = Instances::new(&self.config, stream.clone(), control.clone(), kept);

@@ -12,6 +12,7 @@ mod connector_error;
 mod database;
 mod drift;
 mod gate;
+mod history;
 mod http;
 mod initial;
 mod instances;

@@ -1,17 +1,20 @@
 //! Everything that came from Postgres, as connections see it: the window of transactions, the schema, the migrations, and who
 //! is to be woken for what.
 
+mod kept;
+
 use std::{collections::VecDeque, sync::Arc};
 
 use arc_swap::ArcSwap;
 use change::{Lsn, RelationId, Snapshot, Xid};
-use journal::{Entry, Journal, Miss, RecordRef, Trimmed};
+use journal::{DiskState, Entry as _, Files, Journal, Limits, Loaded, Miss, Recovered, Stalled, Trimmed};
 use parking_lot::Mutex;
-use postgres::assemble::Committed;
+use postgres::assemble::{Committed, History};
 use schema::{Migration, Schema};
 use session::Delivery;
 
 use crate::watchers::{Seat, Watchers};
+use kept::{Kept, Versions};
 
 /// One task appends; all connections read.
 pub struct Stream {
@@ -20,6 +23,8 @@ pub struct Stream {
     journal: Journal<Kept>,
     schema: ArcSwap<Schema>,
     migrations: ArcSwap<Vec<Arc<Migration>>>,
+    /// What is needed to read from disk what was written there.
+    versions: Arc<Versions>,
     recent: Mutex<VecDeque<(Xid, Lsn)>>,
     /// Where the stream stood when everyone was last woken, and how far it may go on until that is due again.
     stirred: Mutex<Lsn>,
@@ -33,51 +38,37 @@ const RECENT: usize = 4096;
 /// Transactions in order, and the position up to which there are no others of what was asked for.
 pub type Batch = (Vec<Arc<Delivery>>, Lsn);
 
-/// A transaction in the window.
-struct Kept(Arc<Delivery>);
-
-impl Entry for Kept {
-    fn lsn(&self) -> Lsn {
-        self.0.transaction.lsn
-    }
-
-    fn xid(&self) -> Xid {
-        self.0.transaction.xid
-    }
-
-    fn weight(&self) -> usize {
-        self.0.weight()
-    }
-
-    fn record(&self) -> RecordRef<'_> {
-        let migration = self.0.migration.as_ref().map(|migration| migration.version.as_str());
-        let schema = self.0.schema.version.as_deref();
-        RecordRef { transaction: &self.0.transaction, migration, schema }
-    }
-}
-
-/// Without a disk, what is not in memory is not in the window.
-fn missed(_: Miss) -> Trimmed {
-    Trimmed
-}
-
 impl Stream {
-    /// Begins at `start`, where the schema and the migrations are these.
+    /// A window in memory that begins at `start`. The schema and the migrations are those of the history's end.
     #[must_use]
-    pub fn new(
-        start: Lsn,
-        limits: journal::Limits,
-        schema: Arc<Schema>,
-        migrations: Vec<Arc<Migration>>,
-    ) -> Stream {
+    pub fn in_memory(start: Lsn, window: Limits, history: &History) -> Stream {
+        Stream::over(Journal::new(start, window), window, history, Arc::default())
+    }
+
+    /// The window that is in these files, with the newest part in memory. Blocks while that is read.
+    #[must_use]
+    pub fn on_disk(files: Files, recovered: &Recovered, window: Limits, history: &History) -> Stream {
+        let versions = Arc::new(Versions::of(history));
+        // The files have a bound of their own, in bytes of theirs.
+        let limits = Limits { span: u64::MAX, ..window };
+        let known = versions.clone();
+        let restore = move |record, before: Option<&str>| Kept::restore(record, before, &known);
+        let journal = Journal::durable(files, recovered, limits, restore);
+        Stream::over(journal, window, history, versions)
+    }
+
+    fn over(journal: Journal<Kept>, window: Limits, history: &History, versions: Arc<Versions>) -> Stream {
+        let migrations = history.steps.iter().map(|step| step.migration.clone()).collect();
+        let start = journal.position();
         Stream {
             watchers: Watchers::default(),
-            journal: Journal::new(start, limits),
-            schema: ArcSwap::new(schema),
+            journal,
+            schema: ArcSwap::new(history.schema()),
             migrations: ArcSwap::from_pointee(migrations),
+            versions,
             recent: Mutex::default(),
             stirred: Mutex::new(start),
-            stir_every: (limits.span / 8).min(limits.memory as u64 / 8).max(1),
+            stir_every: (window.span / 8).min(window.memory as u64 / 8).max(1),
         }
     }
 
@@ -88,6 +79,7 @@ impl Stream {
         if lsn <= self.position() {
             return;
         }
+        self.versions.note(&schema, migration.as_ref());
         if let Some(migration) = &migration {
             self.note_migration(migration, &schema);
         }
@@ -101,7 +93,7 @@ impl Stream {
         let delivery = Arc::new(Delivery::new(transaction, schema, migration).after(before));
         // In this order: see `read_noted`.
         let concerned = self.watchers.note(&delivery);
-        self.journal.append(Arc::new(Kept(delivery)));
+        self.journal.append(Arc::new(Kept::new(delivery)));
         concerned.wake();
         self.watchers.reached(lsn);
         self.stir(lsn);
@@ -137,13 +129,14 @@ impl Stream {
         }
     }
 
-    /// The transactions strictly after `cursor`, at most `max`, and how far there are no others.
+    /// The transactions strictly after `cursor`, at most `max`, and how far there are no others; perhaps short of `max` and of the
+    /// end, if the next ones are not at hand.
     ///
     /// # Errors
-    /// [`Trimmed`] if the window begins after `cursor`.
-    pub fn read_after(&self, cursor: Lsn, max: usize) -> Result<Batch, Trimmed> {
-        let (entries, reached) = self.journal.read_after(cursor, max).map_err(missed)?;
-        Ok((entries.iter().map(|kept| kept.0.clone()).collect(), reached))
+    /// [`Miss::Trimmed`] if the window begins after `cursor`; [`Miss::Cold`] asks for [`Stream::load`].
+    pub fn read_after(&self, cursor: Lsn, max: usize) -> Result<Batch, Miss> {
+        let (entries, reached) = self.journal.read_after(cursor, max)?;
+        Ok((deliveries(&entries), reached))
     }
 
     /// The transactions strictly after `cursor` that were noted for a connection, and how far there are no others of these;
@@ -159,36 +152,44 @@ impl Stream {
     ///   until then, under the lock that noting takes. Those up to there are looked at by reading all of them.
     /// - A note that has to make room for a newer one moves the beginning of the notes to itself, with the same effect.
     ///
+    /// Only the first of them come if the others are not at hand.
+    ///
     /// # Errors
-    /// [`Trimmed`] if one of them is not in the window any more.
-    pub fn read_noted(&self, seat: &Seat, cursor: Lsn) -> Result<Option<Batch>, Trimmed> {
+    /// [`Miss::Trimmed`] if one of them is not in the window any more; [`Miss::Cold`] asks for [`Stream::load`].
+    pub fn read_noted(&self, seat: &Seat, cursor: Lsn) -> Result<Option<Batch>, Miss> {
         let reached = self.position();
         let Some(positions) = seat.concerning(cursor, reached) else { return Ok(None) };
-        let entries = self.journal.read_at(&positions).map_err(missed)?;
-        // Not all of them were at hand: the others are read from there.
+        let entries = self.journal.read_at(&positions)?;
         let reached = match entries.last() {
             Some(last) if entries.len() < positions.len() => last.lsn(),
             _ => reached,
         };
-        Ok(Some((entries.iter().map(|kept| kept.0.clone()).collect(), reached)))
+        Ok(Some((deliveries(&entries), reached)))
     }
 
     /// The transactions after `cursor` and up to `until` that touch one of `relations` (sorted), at most `max`, and how far there are
     /// no others; short of `until` if there is more to look through.
     ///
     /// # Errors
-    /// [`Trimmed`] if the window begins after `cursor`.
+    /// [`Miss::Trimmed`] if the window begins after `cursor`; [`Miss::Cold`] asks for [`Stream::load`].
     pub fn touching(
         &self,
         relations: &[RelationId],
         cursor: Lsn,
         until: Lsn,
         max: usize,
-    ) -> Result<Batch, Trimmed> {
-        let touches =
-            |kept: &Kept| kept.0.relations().iter().any(|relation| relations.binary_search(relation).is_ok());
-        let (entries, reached) = self.journal.search(cursor, until, max, touches).map_err(missed)?;
-        Ok((entries.iter().map(|kept| kept.0.clone()).collect(), reached))
+    ) -> Result<Batch, Miss> {
+        let touches = |kept: &Kept| kept.touches(relations);
+        let (entries, reached) = self.journal.search(cursor, until, max, touches)?;
+        Ok((deliveries(&entries), reached))
+    }
+
+    /// Brings what follows `cursor` from disk. It is at hand for as long as the answer is kept: until the read has been repeated.
+    ///
+    /// # Errors
+    /// [`Trimmed`] if the window begins after `cursor`.
+    pub async fn load(&self, cursor: Lsn) -> Result<Loaded, Trimmed> {
+        self.journal.load(cursor).await
     }
 
     /// Whether a transaction that was handed on at or before `until` is not in a snapshot: a commit can
@@ -216,10 +217,64 @@ impl Stream {
         self.journal.position()
     }
 
-    /// Where the window begins; what lies before is not needed from Postgres any more.
+    /// Where the window begins.
     #[must_use]
     pub fn start(&self) -> Lsn {
         self.journal.start()
+    }
+
+    /// What lies up to here is not needed from Postgres any more: it is on disk, or, without one, before the window.
+    #[must_use]
+    pub fn confirmable(&self) -> Lsn {
+        if self.is_durable() { self.journal.durable_position() } else { self.journal.start() }
+    }
+
+    /// Waits until [`Stream::confirmable`] may be more than `known`.
+    pub async fn confirmable_beyond(&self, known: Lsn) {
+        // The senders live in `self`, so waiting can't fail.
+        if self.is_durable() {
+            let _ = self.journal.watch_durable().wait_for(|at| *at > known).await;
+        } else {
+            let _ = self.journal.watch().wait_for(|_| self.journal.start() > known).await;
+        }
+    }
+
+    /// Whether the window is on disk.
+    #[must_use]
+    pub fn is_durable(&self) -> bool {
+        self.journal.state().is_some()
+    }
+
+    /// How the journal's disk fares; `None` without one.
+    #[must_use]
+    pub fn disk(&self) -> Option<DiskState> {
+        self.journal.state()
+    }
+
+    /// Waits while memory is full of what can't be written to disk.
+    pub async fn has_room(&self) {
+        self.journal.has_room().await;
+    }
+
+    /// Writes everything to disk that was appended or reached so far.
+    ///
+    /// # Errors
+    /// [`Stalled`] if that fails at present; the journal goes on trying.
+    pub async fn flush(&self) -> Result<(), Stalled> {
+        self.journal.flush().await
+    }
+
+    /// The same, and lets somebody else open the journal. Nothing may be appended afterwards.
+    ///
+    /// # Errors
+    /// [`Stalled`] if not everything could be written. What is missing comes from Postgres again at the next start.
+    pub async fn close(&self) -> Result<(), Stalled> {
+        self.journal.close().await
+    }
+
+    /// Postgres' log goes on in another timeline.
+    pub fn note_timeline(&self, timeline: u32) {
+        self.journal.note_timeline(timeline);
     }
 
     /// Waits until the stream has reached `position`.
@@ -228,7 +283,7 @@ impl Stream {
         let _ = self.journal.watch().wait_for(|at| *at >= position).await;
     }
 
-    /// Transactions and bytes in the window.
+    /// Transactions and bytes in memory.
     #[must_use]
     pub fn size(&self) -> (usize, usize) {
         self.journal.size()
@@ -245,6 +300,10 @@ impl Stream {
     pub fn schema(&self) -> Arc<Schema> {
         self.schema.load_full()
     }
+}
+
+fn deliveries(entries: &[Arc<Kept>]) -> Vec<Arc<Delivery>> {
+    entries.iter().map(|kept| kept.delivery().clone()).collect()
 }
 
 #[cfg(test)]

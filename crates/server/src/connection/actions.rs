@@ -2,7 +2,8 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use change::{ClientId, ClientTransaction, UserId};
+use change::{ClientId, ClientTransaction, Lsn, UserId};
+use journal::Loaded;
 use session::{Admission, ClientUpdate, Input, Output, Unavailable};
 
 use super::{Hub, Letter, Mailbox, snapshots::Snapshots};
@@ -26,8 +27,21 @@ pub(super) struct Actions {
     /// Among the watchers, once the client is admitted.
     pub(super) seat: Option<Arc<Seat>>,
     pub(super) snapshots: Snapshots,
+    brought: Brought,
     writes: Lane<Arc<ClientTransaction>>,
     records: Lane<Record>,
+}
+
+/// A part of the stream from disk.
+#[derive(Default)]
+enum Brought {
+    /// None is needed.
+    #[default]
+    Nothing,
+    /// One is being loaded.
+    OnItsWay,
+    /// One is at hand for as long as this is held.
+    Here(#[expect(dead_code, reason = "holding it is all that it is for")] Loaded),
 }
 
 /// Jobs that are done one after the other.
@@ -73,6 +87,7 @@ impl Actions {
             hold: None,
             seat: None,
             snapshots: Snapshots::default(),
+            brought: Brought::Nothing,
             writes: Lane::default(),
             records: Lane::default(),
         }
@@ -139,6 +154,10 @@ impl Actions {
                 Some(Input::Admission(Admission::Admitted { acknowledged }))
             }
             Letter::Opened { id, open, snapshot, lsn } => self.snapshots.opened(id, open, snapshot, lsn),
+            Letter::Brought(part) => {
+                self.brought = part.map_or(Brought::Nothing, Brought::Here);
+                None
+            }
             Letter::Input(input) => {
                 match input {
                     Input::Written(_) => {
@@ -156,9 +175,35 @@ impl Actions {
         }
     }
 
+    /// Has the part of the stream that follows a position brought from disk. The bell rings when it is there.
+    pub(super) fn bring(&mut self, cursor: Lsn) {
+        if self.is_bringing() {
+            return;
+        }
+        self.brought = Brought::OnItsWay;
+        let (hub, mailbox) = (self.hub.clone(), self.mailbox.clone());
+        self.hub.tasks.spawn(async move {
+            let part = hub.stream.load(cursor).await;
+            mailbox.leave(Letter::Brought(part.ok()));
+        });
+    }
+
+    /// Whether such a part is on its way.
+    pub(super) fn is_bringing(&self) -> bool {
+        matches!(self.brought, Brought::OnItsWay)
+    }
+
+    /// The part that was brought has been read.
+    pub(super) fn let_go(&mut self) {
+        if !self.is_bringing() {
+            self.brought = Brought::Nothing;
+        }
+    }
+
     /// Begins nothing new. What is being done for the client goes on to its end.
     pub(super) fn stop(&mut self) {
         self.snapshots = Snapshots::default();
+        self.brought = Brought::Nothing;
         self.writes.waiting.clear();
         self.records.waiting.clear();
         if let Some(seat) = self.seat.take() {

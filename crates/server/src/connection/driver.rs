@@ -11,6 +11,7 @@ use std::{
 
 use bytes::{Buf as _, BytesMut};
 use change::Lsn;
+use journal::Miss;
 use session::{CloseCode, Input, Output, Session, Tracker};
 use tokio::{
     io::Interest,
@@ -56,9 +57,9 @@ pub async fn serve(hub: Arc<Hub>, socket: TcpStream, early: BytesMut, peer: IpAd
 
 /// What the stream had for a session.
 enum Fed {
-    /// Nothing; its cursor may have moved on all the same.
+    /// Nothing, or nothing at hand; its cursor may have moved on all the same.
     Nothing,
-    /// As much as is taken at a time: there may be more.
+    /// As much as is taken at a time, or is at hand: there may be more.
     Batch,
     /// All of it.
     Rest,
@@ -352,12 +353,18 @@ impl Driver {
 
     /// Hands the session the next transactions.
     fn feed(&mut self) -> Fed {
-        let Some(cursor) = self.session.cursor().filter(|cursor| *cursor < self.hub.stream.position()) else {
+        let end = self.hub.stream.position();
+        let Some(cursor) = self.session.cursor().filter(|cursor| *cursor < end) else {
+            self.actions.let_go();
             return Fed::Nothing;
         };
-        match self.next_transactions(cursor) {
+        if self.actions.is_bringing() {
+            return Fed::Nothing;
+        }
+        let fed = match self.next_transactions(cursor) {
             Ok((deliveries, reached)) => {
                 let fed = match deliveries.len() {
+                    _ if reached < end => Fed::Batch,
                     0 => Fed::Nothing,
                     STREAM_BATCH => Fed::Batch,
                     _ => Fed::Rest,
@@ -365,15 +372,21 @@ impl Driver {
                 self.hand(Input::Stream { deliveries, reached });
                 fed
             }
-            Err(journal::Trimmed) => {
+            Err(Miss::Cold(from)) => {
+                self.actions.bring(from);
+                return Fed::Nothing;
+            }
+            Err(Miss::Trimmed) => {
                 self.hand(Input::StreamLost);
                 Fed::Nothing
             }
-        }
+        };
+        self.actions.let_go();
+        fed
     }
 
     /// Those after the cursor that concern the session, if it is known which they are; otherwise all of them.
-    fn next_transactions(&self, cursor: Lsn) -> Result<Batch, journal::Trimmed> {
+    fn next_transactions(&self, cursor: Lsn) -> Result<Batch, Miss> {
         if self.session.is_selective()
             && let Some(seat) = &self.actions.seat
             && let Some(noted) = self.hub.stream.read_noted(seat, cursor)?

@@ -9,6 +9,7 @@ use std::{
 };
 
 use change::{ClientLsn, Lsn, Snapshot};
+use journal::Loaded;
 use parking_lot::Mutex;
 use session::{Input, SnapshotId};
 use tokio::sync::Notify;
@@ -38,6 +39,8 @@ pub enum Letter {
         /// The position at its first statement.
         lsn: Lsn,
     },
+    /// What the connection has to read next was brought from disk, or is not in the window any more.
+    Brought(Option<Loaded>),
 }
 
 /// What waits for a connection's attention. It holds answers to what its session asked for, so it is bounded by what a session

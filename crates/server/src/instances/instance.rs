@@ -10,7 +10,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use change::{Lsn, RelationId};
-use journal::Trimmed;
+use journal::Miss;
 use parking_lot::{Mutex, MutexGuard};
 use schema::Schema;
 use session::Lost;
@@ -63,6 +63,8 @@ pub(super) enum Progress {
     Reached,
     /// To a step for which rows have to be read, which leads to this position.
     Rows(Lsn),
+    /// To where the stream has to be brought from disk: what follows this position.
+    Disk(Lsn),
     /// Not as far as possible, to let others have a turn.
     Turn,
     /// As far as the stream has come, which is here, and not as far as was asked for.
@@ -160,7 +162,7 @@ impl Instance {
                     wake(awake);
                     return Poll::Ready(Err(Lost));
                 }
-                Progress::Rows(_) | Progress::Turn | Progress::Stream(_) => {
+                Progress::Rows(_) | Progress::Disk(_) | Progress::Turn | Progress::Stream(_) => {
                     state.is_moving = true;
                     tokio::spawn(job::run(self.clone()));
                 }
@@ -187,8 +189,12 @@ impl Instance {
             if head >= until {
                 return Progress::Reached;
             }
-            let looked = self.source.stream.touching(&self.relations, head, until, BATCH);
-            let Ok((deliveries, reached)) = looked.map_err(|Trimmed| ()) else { return Progress::Lost };
+            let (deliveries, reached) = match self.source.stream.touching(&self.relations, head, until, BATCH)
+            {
+                Ok(found) => found,
+                Err(Miss::Cold(from)) => return Progress::Disk(from),
+                Err(Miss::Trimmed) => return Progress::Lost,
+            };
             for delivery in &deliveries {
                 if changes >= TURN {
                     return Progress::Turn;

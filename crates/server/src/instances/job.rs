@@ -23,11 +23,19 @@ pub(super) async fn run(instance: Arc<Instance>) {
     let mut underway = Underway { instance: &instance, has_ended: false };
     let mut reading = None;
     let mut pause = FIRST_PAUSE;
+    // Held while it is gone on with.
+    let mut brought = None;
     while let Some(next) = go_on(&instance, reading.as_ref()) {
+        drop(brought.take());
         let at = match next {
             Next::Read(at) => at,
             Next::Yield => {
                 tokio::task::yield_now().await;
+                continue;
+            }
+            Next::Bring(from) => {
+                // If it is not in the window any more, that shows when it is gone on with.
+                brought = instance.source.stream.load(from).await.ok();
                 continue;
             }
             Next::Wait(at) => {
@@ -76,6 +84,8 @@ enum Next {
     Yield,
     /// Read for the step to this position.
     Read(Lsn),
+    /// Bring what follows this position from disk.
+    Bring(Lsn),
     /// Wait for the stream to come to this position.
     Wait(Lsn),
 }
@@ -94,6 +104,7 @@ fn go_on(instance: &Instance, reading: Option<&Reading>) -> Option<Next> {
     let serves = |at| at <= wanted || reading.is_some_and(|reading| reading.serves(at));
     let (next, awake) = match progress {
         Progress::Turn => (Some(Next::Yield), state.reached()),
+        Progress::Disk(from) => (Some(Next::Bring(from)), state.reached()),
         Progress::Stream(head) => (Some(Next::Wait(Lsn(head.0 + 1))), state.reached()),
         Progress::Rows(at) if serves(at) => (Some(Next::Read(at)), state.reached()),
         Progress::Rows(_) | Progress::Reached => (None, state.rest()),
@@ -123,7 +134,7 @@ async fn step(instance: &Instance, reading: &mut Option<Reading>, at: Lsn) -> Re
             reading.insert(instance.source.open(occasion, &instance.plan(), &instance.relations, at).await?)
         }
     };
-    reading.advance(at);
+    reading.advance(&instance.source, &instance.relations, at).await?;
     let mut target = Shared { instance, is_fresh: true };
     let mut keeper = Keeper { instance };
     drive(&mut reading.open, &mut target, &reading.past, Needed::Membership, &mut keeper).await?;

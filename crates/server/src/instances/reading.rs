@@ -1,19 +1,24 @@
 //! Snapshots that rows are read from as they were at a position of the stream (spec 06 §5.5).
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use change::{Lsn, RelationId};
-use journal::Trimmed;
+use journal::{Loaded, Miss, Trimmed};
 use postgres::{
     connection::ConnectConfig,
     replication::Control,
     snapshot::{OpenSnapshot, SnapshotError, SnapshotPool, SnapshotSettings},
 };
-use session::Delivery;
 use shapes::Plan;
-use tokio::time::{sleep, timeout};
+use tokio::{
+    task::yield_now,
+    time::{sleep, timeout},
+};
 
-use crate::{stream::Stream, walk::Past};
+use crate::{
+    stream::{Batch, Stream},
+    walk::Past,
+};
 
 /// A commit becomes visible to queries a moment after it reaches the stream: how often that is waited for, and for how long.
 const LOOKS: u32 = 50;
@@ -22,7 +27,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(4);
 /// The stream reaches a snapshot's position within milliseconds, if it is connected. A snapshot is not held open for longer.
 const STALL: Duration = Duration::from_secs(5);
 
-/// Transactions taken from the stream at a time.
+/// Transactions taken from the stream at a time, before others get a turn.
 const BATCH: usize = 1024;
 
 /// Where instances read from: the stream, and Postgres by connections of their own. Neither do lookups wait for the filling of
@@ -73,8 +78,8 @@ impl From<Trimmed> for Failure {
 pub(super) struct Reading {
     pub(super) open: OpenSnapshot,
     pub(super) past: Past,
-    /// In `past`, not passed yet.
-    ahead: VecDeque<Arc<Delivery>>,
+    /// The position that `past` has come to.
+    passed: Lsn,
     /// The first transaction on the shape's tables that it does not see.
     unseen: Option<Lsn>,
 }
@@ -108,12 +113,9 @@ impl Source {
             open.finish().await;
             return Err(Failure::Stalled);
         }
-        match self.look_back(&open, relations, at) {
-            Ok((ahead, unseen)) => {
-                let mut past = Past::new(plan);
-                ahead.iter().for_each(|delivery| past.push(&delivery.transaction));
-                Ok(Reading { open, past, ahead, unseen })
-            }
+        let mut past = Past::new(plan);
+        match self.look_back(&open, relations, at, &mut past).await {
+            Ok(unseen) => Ok(Reading { open, past, passed: at, unseen }),
             Err(Trimmed) => {
                 open.finish().await;
                 Err(Failure::Trimmed)
@@ -144,27 +146,43 @@ impl Source {
         Err(Failure::Unseen)
     }
 
-    /// The transactions after `at` that the snapshot sees, and the first that it does not.
-    fn look_back(
+    /// Notes the transactions after `at` that the snapshot sees. The answer is the first that it does not.
+    async fn look_back(
         &self,
         open: &OpenSnapshot,
         relations: &[RelationId],
         at: Lsn,
-    ) -> Result<(VecDeque<Arc<Delivery>>, Option<Lsn>), Trimmed> {
-        let (mut ahead, mut unseen) = (VecDeque::new(), None);
+        past: &mut Past,
+    ) -> Result<Option<Lsn>, Trimmed> {
+        let mut unseen = None;
         let mut cursor = at;
         while cursor < open.lsn {
-            let (found, reached) = self.stream.touching(relations, cursor, open.lsn, BATCH)?;
+            let (found, reached) = self.touching(relations, cursor, open.lsn).await?;
             cursor = reached;
             for delivery in found {
                 if open.snapshot.sees(delivery.transaction.xid) {
-                    ahead.push_back(delivery);
+                    past.push(&delivery.transaction);
                 } else {
                     unseen.get_or_insert(delivery.transaction.lsn);
                 }
             }
+            yield_now().await;
         }
-        Ok((ahead, unseen))
+        Ok(unseen)
+    }
+
+    /// The next transactions on these tables, from memory or from disk.
+    async fn touching(&self, relations: &[RelationId], cursor: Lsn, until: Lsn) -> Result<Batch, Trimmed> {
+        let mut brought: Option<Loaded> = None;
+        loop {
+            let found = self.stream.touching(relations, cursor, until, BATCH);
+            drop(brought.take());
+            match found {
+                Ok(found) => return Ok(found),
+                Err(Miss::Cold(from)) => brought = Some(self.stream.load(from).await?),
+                Err(Miss::Trimmed) => return Err(Trimmed),
+            }
+        }
     }
 }
 
@@ -174,10 +192,18 @@ impl Reading {
         at <= self.open.lsn && self.unseen.is_none_or(|unseen| at < unseen)
     }
 
-    /// Moves the position on that rows are read as of.
-    pub(super) fn advance(&mut self, at: Lsn) {
-        while let Some(delivery) = self.ahead.pop_front_if(|delivery| delivery.transaction.lsn <= at) {
-            self.past.pass(&delivery.transaction);
+    /// Moves the position on that rows are read as of; before the first transaction that the snapshot does not see.
+    pub(super) async fn advance(
+        &mut self,
+        source: &Source,
+        relations: &[RelationId],
+        at: Lsn,
+    ) -> Result<(), Trimmed> {
+        while self.passed < at {
+            let (found, reached) = source.touching(relations, self.passed, at).await?;
+            found.iter().for_each(|delivery| self.past.pass(&delivery.transaction));
+            self.passed = reached;
         }
+        Ok(())
     }
 }

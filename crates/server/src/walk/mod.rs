@@ -203,7 +203,7 @@ impl<'a> Changed<'a> {
         Key::write(values, &table.primary_key, &mut self.key);
         let Some((key, old)) = self.rows.get_key_value(self.key.as_slice()) else { return Before::Same };
         self.returned.insert(key);
-        match old {
+        match &old.image {
             Some(old) if self.is_wanted(old) => Before::Other(old),
             _ => Before::NotWanted,
         }
@@ -211,7 +211,7 @@ impl<'a> Changed<'a> {
 
     fn rest(&self) -> impl Iterator<Item = &'a Row> {
         let unseen = self.rows.iter().filter(|(key, _)| !self.returned.contains(key));
-        unseen.filter_map(|(_, old)| old.as_ref()).filter(|old| self.is_wanted(old))
+        unseen.filter_map(|(_, old)| old.image.as_ref()).filter(|old| self.is_wanted(old))
     }
 
     fn is_wanted(&self, row: &Row) -> bool {

@@ -79,9 +79,9 @@ impl Setting {
         let loaded_at = wal_end(&app).await;
         let history = History::of(&catalogue, loaded_at);
         let publication = Publication { config: config.clone(), name: "electric_publication".to_owned() };
-        let mut replication = replication::Stream::new(publication, history.clone(), None);
+        let mut replication = replication::Stream::new(publication, history.clone());
         let started = replication.connect().await.unwrap();
-        let stream = Arc::new(Stream::new(started.position, window, history.schema(), Vec::new()));
+        let stream = Arc::new(Stream::in_memory(started.position, window, &history));
         let control = replication.control();
         let instances = Instances::new(&config, stream.clone(), control.clone(), settings);
         let follower = tokio::spawn(follow(replication, Arc::downgrade(&stream)));
