@@ -1,0 +1,234 @@
+//! Histories with one thing wrong each, and the same without it.
+
+use super::*;
+use crate::history::{Author, Element, Outcome, Process, Step, Transaction};
+
+/// Transactions of a history by process, in the order given.
+#[derive(Default)]
+struct Told {
+    history: History,
+}
+
+impl Told {
+    fn new() -> Told {
+        Told { history: History { transactions: Vec::new(), accounts: (2, 100) } }
+    }
+
+    fn ended(mut self, process: u16, outcome: Outcome, steps: Vec<Step>) -> Told {
+        let process = Process(process);
+        let before = self.history.transactions.iter().filter(|t| t.author.process == process).count();
+        let number = u32::try_from(before).expect("few") + 1;
+        let at = self.history.transactions.len() as u64;
+        let author = Author { process, number };
+        self.history.transactions.push(Transaction { author, asked: at, ended: at, outcome, steps });
+        self
+    }
+
+    fn did(self, process: u16, steps: Vec<Step>) -> Told {
+        self.ended(process, Outcome::Committed, steps)
+    }
+
+    fn end(self, steps: Vec<Step>) -> Told {
+        self.did(Process::END.0, steps)
+    }
+
+    fn finds(self, expected: &[Kind]) {
+        let findings = check(&self.history);
+        let kinds: Vec<_> = findings.violations.iter().map(|violation| violation.kind).collect();
+        assert_eq!(kinds, expected, "{:#?}", findings.violations);
+    }
+}
+
+fn author(process: u16, number: u32) -> Author {
+    Author { process: Process(process), number }
+}
+
+fn append(list: u32) -> Step {
+    Step::Append { list, nth: 0 }
+}
+
+/// A read of a list with the first elements of these transactions.
+fn list(list: u32, authors: &[(u16, u32)]) -> Step {
+    let elements = authors.iter().map(|(p, n)| Element { author: author(*p, *n), nth: 0 }).collect();
+    Step::List { list, elements }
+}
+
+fn pairs(left: &str, right: &str) -> Step {
+    Step::Pairs { halves: vec![(1, left.into(), right.into())] }
+}
+
+#[test]
+fn a_good_history_is_good() {
+    Told::new()
+        .did(0, vec![append(1), append(2)])
+        .did(1, vec![list(1, &[]), append(1)])
+        .did(1, vec![list(1, &[(0, 1), (1, 1)]), list(2, &[(0, 1)])])
+        .did(0, vec![list(1, &[(0, 1)]), append(1), list(1, &[(0, 1), (0, 2)])])
+        .end(vec![list(1, &[(0, 1), (1, 1), (0, 2)]), list(2, &[(0, 1)])])
+        .finds(&[]);
+}
+
+#[test]
+fn an_acknowledged_append_that_is_not_there_in_the_end_is_lost() {
+    Told::new()
+        .did(0, vec![append(1)])
+        .did(1, vec![append(1)])
+        .end(vec![list(1, &[(1, 1)])])
+        .finds(&[Kind::Lost]);
+}
+
+#[test]
+fn an_append_that_nobody_knows_the_end_of_may_be_there_or_not() {
+    let told = || Told::new().ended(0, Outcome::Unknown, vec![append(1)]);
+    told().end(vec![list(1, &[])]).finds(&[]);
+    told().end(vec![list(1, &[(0, 1)])]).finds(&[]);
+}
+
+#[test]
+fn what_was_refused_or_never_asked_for_may_not_be_seen() {
+    let told = || Told::new().ended(0, Outcome::Failed, vec![append(1)]);
+    told().did(1, vec![list(1, &[(0, 1)])]).finds(&[Kind::Invented]);
+    told().did(1, vec![list(1, &[(0, 2)])]).finds(&[Kind::Invented]);
+    told().did(1, vec![list(1, &[])]).finds(&[]);
+}
+
+#[test]
+fn an_element_is_there_once() {
+    Told::new().did(0, vec![append(1)]).end(vec![list(1, &[(0, 1), (0, 1)])]).finds(&[Kind::Doubled]);
+}
+
+#[test]
+fn a_transaction_is_seen_whole() {
+    let told = || Told::new().did(0, vec![append(1), append(2)]);
+    told().did(1, vec![list(1, &[(0, 1)]), list(2, &[])]).finds(&[Kind::Torn]);
+    told().did(1, vec![list(2, &[]), list(1, &[(0, 1)])]).finds(&[Kind::Torn]);
+    told().did(1, vec![list(1, &[(0, 1)])]).did(1, vec![list(2, &[])]).finds(&[Kind::Backwards]);
+}
+
+#[test]
+fn a_process_sees_what_it_wrote() {
+    let told = || Told::new().did(0, vec![append(1)]);
+    told().did(0, vec![list(1, &[])]).finds(&[Kind::OwnWrites]);
+    Told::new().did(0, vec![append(1), list(1, &[])]).finds(&[Kind::OwnWrites]);
+    Told::new().did(0, vec![list(1, &[(0, 1)]), append(1)]).finds(&[Kind::Invented]);
+}
+
+#[test]
+fn reads_do_not_go_backwards() {
+    Told::new()
+        .did(0, vec![append(1)])
+        .did(1, vec![list(1, &[(0, 1)])])
+        .did(1, vec![list(1, &[])])
+        .finds(&[Kind::Backwards]);
+}
+
+#[test]
+fn a_writers_order_is_kept() {
+    Told::new()
+        .did(0, vec![append(1)])
+        .did(0, vec![append(1)])
+        .did(1, vec![list(1, &[(0, 2)])])
+        .finds(&[Kind::Order]);
+}
+
+#[test]
+fn what_an_author_had_seen_comes_first() {
+    let told = || Told::new().did(0, vec![append(1)]).did(1, vec![list(1, &[(0, 1)]), append(2)]);
+    told().did(2, vec![list(2, &[(1, 1)]), list(1, &[])]).finds(&[Kind::Order]);
+    told().did(2, vec![list(2, &[(1, 1)]), list(1, &[(0, 1)])]).finds(&[]);
+    // The one who had not seen it gives no such order.
+    let told = || Told::new().did(0, vec![append(1)]).did(1, vec![list(1, &[]), append(2)]);
+    told().did(2, vec![list(2, &[(1, 1)]), list(1, &[])]).finds(&[]);
+}
+
+#[test]
+fn nobody_sees_what_follows_from_what_it_does() {
+    let told =
+        Told::new().did(0, vec![list(2, &[(1, 1)]), append(1)]).did(1, vec![list(1, &[(0, 1)]), append(2)]);
+    told.finds(&[Kind::Order]);
+}
+
+#[test]
+fn the_greatest_value_never_sinks() {
+    let raise = |value| vec![Step::Raise { register: 1, value }];
+    let read = |value| vec![Step::Greatest { register: 1, value }];
+    let told = || Told::new().did(0, raise(5)).did(1, raise(7));
+    told().end(read(Some((7, author(1, 1))))).finds(&[]);
+    told().end(read(Some((5, author(0, 1))))).finds(&[Kind::Lost]);
+    told().end(read(None)).finds(&[Kind::Lost]);
+    told().end(read(Some((9, author(0, 1))))).finds(&[Kind::Invented]);
+    told()
+        .did(2, read(Some((7, author(1, 1)))))
+        .did(2, read(Some((5, author(0, 1)))))
+        .finds(&[Kind::Backwards]);
+}
+
+#[test]
+fn a_cell_of_one_writer_holds_its_last_write() {
+    let sign = || vec![Step::Sign { row: 1 }];
+    let read = |cells: &[(u16, u32)]| {
+        vec![Step::Signed { row: 1, cells: cells.iter().map(|(p, n)| author(*p, *n)).collect() }]
+    };
+    let told = || Told::new().did(0, sign()).did(0, sign()).did(1, sign());
+    told().end(read(&[(0, 2), (1, 1)])).finds(&[]);
+    told().end(read(&[(0, 1), (1, 1)])).finds(&[Kind::Lost]);
+    told().end(read(&[(0, 2)])).finds(&[Kind::Lost]);
+    told().did(2, read(&[(0, 2)])).did(2, read(&[(0, 1)])).finds(&[Kind::Backwards]);
+    told().end(read(&[(0, 3), (1, 1)])).finds(&[Kind::Invented]);
+}
+
+#[test]
+fn halves_of_a_pair_are_equal() {
+    let told = || Told::new().did(0, vec![Step::Pair { pair: 1 }]);
+    told().did(1, vec![pairs("0/1", "0/1")]).finds(&[]);
+    told().did(1, vec![pairs("0/0", "0/0")]).finds(&[]);
+    told().did(1, vec![pairs("0/1", "0/0")]).finds(&[Kind::Torn]);
+    told().did(1, vec![pairs("1/7", "1/7")]).finds(&[Kind::Invented, Kind::Invented]);
+}
+
+#[test]
+fn a_register_holds_what_somebody_wrote() {
+    let told = || Told::new().did(0, vec![Step::Write { register: 3 }]);
+    told().did(1, vec![Step::Last { register: 3, value: "0/1".into() }]).finds(&[]);
+    told().did(1, vec![Step::Last { register: 4, value: "0/1".into() }]).finds(&[Kind::Invented]);
+}
+
+#[test]
+fn a_total_is_the_same_at_any_time() {
+    Told::new().did(1, vec![Step::Total { accounts: 2, sum: 100 }]).finds(&[]);
+    Told::new().did(1, vec![Step::Total { accounts: 2, sum: 90 }]).finds(&[Kind::Torn]);
+    Told::new().did(1, vec![Step::Total { accounts: 1, sum: 100 }]).finds(&[Kind::Torn]);
+}
+
+#[test]
+fn a_deleted_row_stays_away() {
+    let bear = || vec![Step::Bear { row: "r".into(), group: 1 }];
+    let alive = |there: bool| {
+        let rows = if there { vec![("r".to_owned(), author(0, 1))] } else { Vec::new() };
+        vec![Step::Alive { group: 1, rows }]
+    };
+    let told = || Told::new().did(0, bear());
+    told().end(alive(true)).finds(&[]);
+    told().end(alive(false)).finds(&[Kind::Lost]);
+    let told = || told().did(1, alive(true)).did(1, vec![Step::Kill { row: "r".into() }]);
+    told().end(alive(false)).finds(&[]);
+    told().end(alive(true)).finds(&[Kind::Revived]);
+    told().did(1, alive(true)).finds(&[Kind::Revived]);
+    // Whoever has not heard of it may still see it.
+    told().did(0, alive(true)).end(alive(false)).finds(&[]);
+}
+
+#[test]
+fn replicas_differ_by_rows_values_and_tags() {
+    let replica = |value: Option<&str>, tag: &str| {
+        let row = value.map(|v| ("1".to_owned(), (vec![Some(v.to_owned())], Some([tag.to_owned()].into()))));
+        Replica { name: "r".into(), tables: [("t".to_owned(), row.into_iter().collect())].into() }
+    };
+    let right = replica(Some("a"), "x@1");
+    let differences = |other: &Replica| compare(&right, other).violations.len();
+    assert_eq!(differences(&right), 0);
+    assert_eq!(differences(&replica(Some("b"), "x@1")), 1);
+    assert_eq!(differences(&replica(Some("a"), "x@2")), 1);
+    assert_eq!(differences(&replica(None, "")), 1);
+    assert_eq!(compare(&replica(None, ""), &right).violations.len(), 1);
+}
