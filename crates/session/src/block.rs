@@ -134,8 +134,12 @@ impl Block {
         }
     }
 
-    /// Whether the stream has come to the block's place.
-    pub(crate) fn is_due(&self, cursor: Lsn) -> bool {
+    /// Whether the stream has come to the block's place. A gone batch names what the client has at its place, so it stands behind
+    /// everything that other blocks have brought ahead of the stream: up to `raced_until`.
+    pub(crate) fn is_due(&self, cursor: Lsn, raced_until: Lsn) -> bool {
+        if matches!(self.subject, Subject::Gone { .. }) && cursor < raced_until {
+            return false;
+        }
         match &self.phase {
             Phase::Bare => true,
             Phase::Open { .. } if matches!(self.subject, Subject::Again { .. }) => true,

@@ -5,7 +5,7 @@ use std::{borrow::Cow, fmt, sync::Arc};
 use bytes::Bytes;
 use change::{Lsn, Origin, RelationId, Row, RowChange, Transaction};
 use parking_lot::Mutex;
-use protocol::{EncodeError, OpLogWriter, TransactionHead, migrate_op};
+use protocol::{EncodeError, OpLogWriter, TransactionHead, migrate_op, wire::SatOpMigrate};
 use schema::{Dialect, Migration, Schema, Table};
 
 use crate::{
@@ -166,12 +166,8 @@ impl Delivery {
 
     fn encode(&self, set: &ShapeSet, rendering: Rendering) -> Result<Encoded, DeliveryError> {
         let migration = self.migration.as_deref().zip(rendering.dialect);
-        let migrations: Vec<_> = migration
-            .into_iter()
-            .flat_map(|(migration, dialect)| {
-                migration.ops.iter().filter_map(move |op| migrate_op(&migration.version, op, dialect))
-            })
-            .collect();
+        let migrations =
+            migration.map(|(migration, dialect)| migrate_ops(migration, dialect)).unwrap_or_default();
         let transaction = &self.transaction;
         let effect = Effect::of(transaction, &self.relations, &self.schema, set, rendering.repeats)?;
         let reference = transaction.xid.0;
@@ -269,18 +265,23 @@ pub(crate) fn migration_frames(migration: &Migration, lsn: Lsn, dialect: Dialect
     };
     let mut writer = OpLogWriter::new();
     writer.begin(&head);
-    for op in &migration.ops {
-        if let Some(migrate) = migrate_op(&migration.version, op, dialect) {
-            writer.migrate(&migrate);
-        }
+    for migrate in migrate_ops(migration, dialect) {
+        writer.migrate(&migrate);
     }
     writer.commit(&head);
     writer.finish()
 }
 
-/// Whether clients get anything of a migration: not if all it touches is held back from them.
-pub(crate) fn has_ops(migration: &Migration, dialect: Dialect) -> bool {
-    migration.ops.iter().any(|op| migrate_op(&migration.version, op, dialect).is_some())
+/// What clients get of a migration. If that is nothing (a table has left the sync, an index is gone, all it touches is held back), it
+/// is the version alone: clients compare the versions they have applied with those that an app brings along, one by one, and
+/// an app's have them all (spec 04 §10.2).
+fn migrate_ops(migration: &Migration, dialect: Dialect) -> Vec<SatOpMigrate> {
+    let ops = migration.ops.iter().filter_map(|op| migrate_op(&migration.version, op, dialect));
+    let mut ops: Vec<_> = ops.collect();
+    if ops.is_empty() {
+        ops.push(SatOpMigrate { version: migration.version.clone(), ..SatOpMigrate::default() });
+    }
+    ops
 }
 
 /// A transaction that does nothing but move the client's position.

@@ -37,10 +37,9 @@ impl Outbound {
     /// Whether the stream has to stand still for a block.
     pub(super) fn is_held_by_blocks(&self) -> bool {
         let is_under_way = self.is_under_way();
-        let head_waits = self
-            .blocks
-            .front()
-            .is_some_and(|head| head.is_due(self.cursor) || matches!(head.phase, Phase::Planned { .. }));
+        let head_waits = self.blocks.front().is_some_and(|head| {
+            head.is_due(self.cursor, self.raced_until) || matches!(head.phase, Phase::Planned { .. })
+        });
         is_under_way
             && (head_waits
                 || self.blocks.iter().any(|block| match block.phase {
@@ -63,7 +62,7 @@ impl Outbound {
         let begins = self
             .blocks
             .front()
-            .filter(|head| head.is_due(self.cursor))
+            .filter(|head| head.is_due(self.cursor, self.raced_until))
             .map(|head| head.not_before)
             .filter(|at| *at > now.mono_ms);
         // The stream has come to where it can be told what a snapshot sees.
@@ -192,19 +191,21 @@ impl Outbound {
     /// transactions that it does not see are added to its keys.
     pub(super) fn stops_before(&mut self, delivery: &Arc<Delivery>, cx: &mut Context<'_>) -> bool {
         let transaction = &delivery.transaction;
+        let raced_until = self.raced_until;
         let mut stops = false;
         for (index, block) in self.blocks.iter_mut().enumerate() {
             let Phase::Open { reads, sees, lsn, .. } = &block.phase else { continue };
+            let is_gone = matches!(block.subject, Subject::Gone { .. });
+            let place = if is_gone { raced_until.max(*lsn) } else { *lsn };
             let is_seen = sees.sees(transaction.xid);
-            if is_seen && transaction.lsn <= *lsn {
+            if is_seen && transaction.lsn <= place {
                 continue;
             }
-            let is_gone = matches!(block.subject, Subject::Gone { .. });
-            if is_gone && transaction.lsn <= *lsn && block.raced.len() < MAX_RACED {
+            if is_gone && transaction.lsn <= place && block.raced.len() < MAX_RACED {
                 if reads.relations().any(|table| delivery.relations().binary_search(&table).is_ok()) {
                     block.raced.push(delivery.clone());
                 }
-            } else if is_gone && transaction.lsn <= *lsn {
+            } else if is_gone && transaction.lsn <= place {
                 block.start_over(cx);
             } else if index == 0 {
                 block.at_its_place = true;
@@ -225,7 +226,10 @@ impl Outbound {
         let cursor = self.cursor;
         let has_room = self.window.has_room();
         let Some(head) = self.blocks.front_mut() else { return Ok(false) };
-        if !head.is_due(cursor) || !head.is_ready(cx) || !(head.raced.is_empty() || has_room) {
+        if !head.is_due(cursor, self.raced_until)
+            || !head.is_ready(cx)
+            || !(head.raced.is_empty() || has_room)
+        {
             return Ok(false);
         }
         if matches!(head.subject, Subject::Gone { .. }) && !self.is_followed_to_cursor(cx) {

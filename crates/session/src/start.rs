@@ -14,7 +14,6 @@ use crate::{
     Unavailable, World,
     catch_up::CatchUp,
     context::{Context, Ending, Flow},
-    delivery,
     outbound::{Beginning, Outbound, OwedMigrations},
     subscription::Subscription,
 };
@@ -162,13 +161,11 @@ impl Start {
         // The position first: a migration that arrives in between is then sent now and left out of its transaction later.
         let position = cx.world.position();
         let known = self.body.schema_version.as_deref();
-        let dialect = protocol::dialect(&self.body);
         let missing: Vec<Arc<Migration>> = cx
             .world
             .migrations()
             .iter()
             .filter(|migration| known.is_none_or(|known| migration.version.as_str() > known))
-            .filter(|migration| delivery::has_ops(migration, dialect))
             .cloned()
             .collect();
         let newest =

@@ -63,7 +63,12 @@ fn changes(events: &[Event]) -> Vec<&str> {
 fn the_other_tables_of_a_subscription_go_on() {
     let mut harness = Harness::streaming().with_subscription(&uuid(1), &["items", "notes"]);
     let removal = removal(2_000, ITEMS, &tables::schema());
-    assert!(harness.migrate(&removal).is_empty(), "there is nothing to do for clients");
+    let events = harness.migrate(&removal);
+    let [Event::Transaction(version)] = &events[..] else { panic!("{events:?}") };
+    assert!(
+        version.is_migration && version.changes.is_empty(),
+        "there is nothing to do for clients, but for its version"
+    );
     let rows = vec![insert(ITEMS, &["1", "a"]), insert(NOTES, &["1", "a"])];
     assert_eq!(changes(&harness.stream(&[plain(2_100, &removal.schema, rows)])), ["insert notes 1"]);
 
@@ -88,7 +93,10 @@ fn a_table_that_comes_back_is_filled_before_anything_else_and_again_unless_that_
     harness.migrate(&removal);
     let back = return_of(2_100, ITEMS, &removal.schema);
     let events = harness.migrate(&back);
-    assert!(matches!(&events[..], [Event::Transaction(t)] if t.is_migration), "{events:?}");
+    assert!(
+        matches!(&events[..], [Event::Relation(_), Event::Transaction(t)] if t.is_migration),
+        "{events:?}"
+    );
     assert_eq!(harness.session.cursor(), None, "nothing else comes first");
     let id = harness.snapshot();
     harness.open(id, 2_200, 2_150);
@@ -139,7 +147,8 @@ fn rows_of_other_tables_that_only_a_lost_table_brought_leave_right_before_it() {
         facts.members = BTreeSet::from([(OWNED, key("8"))]);
     });
     let events = harness.stream(std::slice::from_ref(&removal));
-    let [Event::Transaction(left)] = &events[..] else { panic!("{events:?}") };
+    let [Event::Transaction(left), Event::Transaction(version)] = &events[..] else { panic!("{events:?}") };
+    assert!(version.is_migration && version.changes.is_empty());
     assert_eq!(
         (&left.changes[..], left.lsn.clone()),
         (&["gone owned 7".to_owned()][..], cursor.0.to_string())
