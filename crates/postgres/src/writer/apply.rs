@@ -12,7 +12,7 @@ use super::{
     batch::{self, Batch, parents_first, refers_to_itself},
     binding::{Parameter, Values},
     failure::{Failure, Refused},
-    in_order, key,
+    in_order, key, mend,
     pipeline::{self, Pending},
     rows::{FoundRows, Merged},
     session::Session,
@@ -26,6 +26,9 @@ const STATEMENT_BYTES: usize = 8 << 20;
 /// The same where rows of one statement may refer to each other; Postgres takes messages of up to 1 GiB.
 const SELF_REFERRING_BYTES: usize = 512 << 20;
 
+/// How often a transaction is mended before what is found counts.
+const MENDINGS: usize = 8;
+
 /// Tries to apply `tx`. The session is outside of any transaction afterwards, or not usable.
 pub async fn attempt(
     session: &mut Session,
@@ -38,15 +41,77 @@ pub async fn attempt(
             "the transaction's commit_timestamp is beyond the year 275760: check the device's clock";
         return Err(Failure::Permanent(Refused::new(&SqlState::DATETIME_FIELD_OVERFLOW, message)));
     }
-    let tables: Vec<Arc<Table>> = batches.iter().map(|batch| batch.table.clone()).collect();
-    match transaction(session, tx, batches, &tables).await {
+    let tables = tables_of(&batches);
+    let refused = match transaction(session, tx, batches, &tables).await {
         Ok(applied) => return Ok(applied),
-        Err(error) => match undo(session, error, &tables).await {
-            Failure::Permanent(refused) if refused.may_be_of_order() && tx.ops.len() > 1 => {}
-            failure => return Err(failure),
-        },
+        Err(error) => undo(session, error, &tables).await.of_the_rows()?,
+    };
+    if refused.is_of_a_reference() {
+        return mended(session, tx, schema, refused).await;
+    }
+    in_order(session, tx, schema, refused).await
+}
+
+/// The tables of a transaction, in the order of its batches.
+fn tables_of(batches: &[Batch<'_>]) -> Vec<Arc<Table>> {
+    batches.iter().map(|batch| batch.table.clone()).collect()
+}
+
+/// Tries a transaction again that a foreign key has stopped, with what it needs (spec 05 §7.5). What it needs may change while
+/// others write, so there is more than one try as long as that goes on.
+async fn mended(
+    session: &mut Session,
+    tx: &ClientTransaction,
+    schema: &Schema,
+    mut refused: Refused,
+) -> Result<Applied, Failure> {
+    let mut last: Option<ClientTransaction> = None;
+    for _ in 0..MENDINGS {
+        let plan = match mend_within(session, tx, schema).await {
+            Ok(plan) => plan.map_err(Failure::Permanent)?,
+            Err(error) => return Err(undo(session, error, &[]).await),
+        };
+        if last.as_ref() == Some(&plan) {
+            break;
+        }
+        let batches = batch::split(&plan, schema).map_err(Failure::Permanent)?;
+        let tables = tables_of(&batches);
+        match transaction(session, &plan, batches, &tables).await {
+            Ok(applied) => return Ok(applied),
+            Err(error) => refused = undo(session, error, &tables).await.of_the_rows()?,
+        }
+        last = Some(plan);
+        if !refused.is_of_a_reference() {
+            break;
+        }
+    }
+    in_order(session, last.as_ref().unwrap_or(tx), schema, refused).await
+}
+
+/// What a transaction needs, found out in a Postgres transaction that leaves nothing.
+async fn mend_within(
+    session: &mut Session,
+    tx: &ClientTransaction,
+    schema: &Schema,
+) -> Result<Result<ClientTransaction, Refused>, Error> {
+    session.client().batch_execute(BEGIN).await?;
+    let plan = mend::mend(session, tx, schema).await?;
+    session.roll_back().await;
+    Ok(plan)
+}
+
+/// Tries a transaction in its author's order if that may be why it was refused.
+async fn in_order(
+    session: &mut Session,
+    tx: &ClientTransaction,
+    schema: &Schema,
+    refused: Refused,
+) -> Result<Applied, Failure> {
+    if !refused.may_be_of_order() || tx.ops.len() < 2 {
+        return Err(Failure::Permanent(refused));
     }
     let runs = batch::runs(tx, schema).map_err(Failure::Permanent)?;
+    let tables: Vec<Arc<Table>> = runs.iter().map(|run| run.table.clone()).collect();
     match in_order::transaction(session, tx, runs).await {
         Ok(applied) => Ok(applied),
         Err(error) => Err(undo(session, error, &tables).await),
@@ -286,7 +351,12 @@ async fn prepare_without<'a>(
 }
 
 /// The parameters that the kind's documentation names.
-fn parameters<'a>(kind: Kind, table: &Table, tag: &'a Tag, rows: &[&'a Merged]) -> Vec<Parameter<'a>> {
+pub(super) fn parameters<'a>(
+    kind: Kind,
+    table: &Table,
+    tag: &'a Tag,
+    rows: &[&'a Merged],
+) -> Vec<Parameter<'a>> {
     let mut parameters: Vec<Parameter<'a>> = Vec::with_capacity(table.columns.len() + 4);
     if matches!(kind, Kind::Entomb | Kind::InsertShadows | Kind::UpdateShadows | Kind::Bury) {
         parameters.push(Box::new(OwnTag(tag)));

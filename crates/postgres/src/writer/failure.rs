@@ -25,9 +25,14 @@ impl Refused {
 
     /// Whether a constraint was broken that may hold if the rows are written in another order.
     pub(super) fn may_be_of_order(&self) -> bool {
-        [SqlState::UNIQUE_VIOLATION, SqlState::EXCLUSION_VIOLATION, SqlState::FOREIGN_KEY_VIOLATION]
-            .iter()
-            .any(|code| code.code() == self.sqlstate)
+        let order = [SqlState::UNIQUE_VIOLATION, SqlState::EXCLUSION_VIOLATION];
+        order.iter().any(|code| code.code() == self.sqlstate) || self.is_of_a_reference()
+    }
+
+    /// Whether a foreign key was broken.
+    pub(super) fn is_of_a_reference(&self) -> bool {
+        let references = [SqlState::FOREIGN_KEY_VIOLATION, SqlState::RESTRICT_VIOLATION];
+        references.iter().any(|code| code.code() == self.sqlstate)
     }
 
     /// A race that was lost every time: it was none.
@@ -51,6 +56,14 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// The refusal, if what the transaction says of its rows is why: then there may be another way.
+    pub fn of_the_rows(self) -> Result<Refused, Failure> {
+        match self {
+            Failure::Permanent(refused) => Ok(refused),
+            failure => Err(failure),
+        }
+    }
+
     /// Judges an error of Postgres or the driver; `tables` are those that the transaction touches.
     pub fn of<'a>(error: tokio_postgres::Error, mut tables: impl Iterator<Item = &'a Table>) -> Failure {
         let Some(db) = error.as_db_error() else {

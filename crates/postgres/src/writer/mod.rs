@@ -17,6 +17,7 @@ mod binding;
 mod failure;
 mod in_order;
 mod key;
+mod mend;
 mod pipeline;
 mod pool;
 mod rows;

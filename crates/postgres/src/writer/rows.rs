@@ -205,6 +205,11 @@ fn before(lives: bool, shadow: Option<FoundShadow>, table: &Table) -> RowState {
 }
 
 impl Merged {
+    /// Whether the row is there afterwards.
+    pub fn lives(&self) -> bool {
+        matches!(self.effect, Effect::Insert | Effect::Update)
+    }
+
     /// The value to bind for a column; what is not given is NULL.
     pub fn value(&self, column: usize) -> Option<&Bytes> {
         match self.values.get(column) {

@@ -101,43 +101,43 @@ pub fn sql(kind: Kind, arity: Arity, table: &Table, omitted: &[usize]) -> String
 }
 
 /// An identifier in quotes.
-fn quote(name: &str) -> String {
+pub(super) fn quote(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// A string constant; `standard_conforming_strings` is on.
-fn constant(text: &str) -> String {
+pub(super) fn constant(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-fn join(parts: impl Iterator<Item = String>, separator: &str) -> String {
+pub(super) fn join(parts: impl Iterator<Item = String>, separator: &str) -> String {
     parts.collect::<Vec<_>>().join(separator)
 }
 
 /// A table's names and columns, ready to be put into statements.
-struct Names<'a> {
+pub(super) struct Names<'a> {
     table: &'a Table,
     arity: Arity,
     /// The table, for inserts.
     main: String,
     /// The table without those that inherit from it, for all else.
-    only: String,
-    shadow: String,
+    pub(super) only: String,
+    pub(super) shadow: String,
 }
 
 impl<'a> Names<'a> {
-    fn new(table: &'a Table, arity: Arity) -> Names<'a> {
+    pub(super) fn new(table: &'a Table, arity: Arity) -> Names<'a> {
         let main = format!("{}.{}", quote(&table.schema), quote(&table.name));
         let only = format!("ONLY {main}");
         let shadow = format!("electric.{}", quote(&table.shadow.name));
         Names { table, arity, main, only, shadow }
     }
 
-    fn key(&self) -> impl Iterator<Item = (usize, &'a Column)> {
+    pub(super) fn key(&self) -> impl Iterator<Item = (usize, &'a Column)> {
         self.table.primary_key.iter().filter_map(|column| Some((*column, self.table.columns.get(*column)?)))
     }
 
-    fn columns(&self) -> impl Iterator<Item = (usize, &'a Column)> {
+    pub(super) fn columns(&self) -> impl Iterator<Item = (usize, &'a Column)> {
         self.table.columns.iter().enumerate()
     }
 
@@ -156,7 +156,7 @@ impl<'a> Names<'a> {
     }
 
     /// The rows as `u(c0, …, more…)`, the first parameter being `$first`; `more` are names and types.
-    fn rows(
+    pub(super) fn rows(
         &self,
         first: usize,
         columns: impl Iterator<Item = (usize, &'a Column)>,
@@ -178,13 +178,13 @@ impl<'a> Names<'a> {
     }
 
     /// That `alias` is the row of `u`.
-    fn on_key(&self, alias: &str, u: &str) -> String {
+    pub(super) fn on_key(&self, alias: &str, u: &str) -> String {
         let equal = |(n, c): (usize, &Column)| format!("{alias}.{} = {u}.c{n}::{}", quote(&c.name), cast(c));
         join(self.key().map(equal), " AND ")
     }
 
     /// The keys as `u(c…, n)`, with their ordinals.
-    fn numbered_keys(&self) -> String {
+    pub(super) fn numbered_keys(&self) -> String {
         let keys: Vec<(usize, usize)> = (1..).zip(self.key().map(|(n, _)| n)).collect();
         match self.arity {
             Arity::One => {

@@ -5,7 +5,7 @@ mod held_back;
 mod login;
 mod oracle;
 mod reach;
-mod replica;
+pub mod replica;
 mod restart;
 mod slot;
 mod snapshots;
@@ -28,10 +28,10 @@ use tokio_postgres::Client;
 const FOREVER: Duration = Duration::from_secs(30);
 
 /// A database with schema `electric`.
-struct Synced {
+pub struct Synced {
     config: ConnectConfig,
     /// A session like an app's.
-    app: Client,
+    pub app: Client,
 }
 
 fn config(url: &str) -> ConnectConfig {
@@ -49,7 +49,7 @@ impl Synced {
         Synced::on(Database::create_in(cluster).await).await
     }
 
-    async fn on(database: Database) -> Synced {
+    pub async fn on(database: Database) -> Synced {
         let config = config(&database.url);
         let mut app = connect(&config, Purpose::Tool).await.expect("a connection");
         install(&mut app).await.expect("schema electric installs");
@@ -57,7 +57,7 @@ impl Synced {
     }
 
     /// Runs statements that have to succeed.
-    async fn run(&self, sql: &str) {
+    pub async fn run(&self, sql: &str) {
         if let Err(error) = self.app.batch_execute(sql).await {
             panic!("{sql}\n{error:?}");
         }
@@ -69,7 +69,7 @@ impl Synced {
         let loaded_at = wal_end(&self.app).await;
         let publication =
             Publication { config: self.config.clone(), name: "electric_publication".to_owned() };
-        Stream::new(publication, History::of(&catalogue, loaded_at), None)
+        Stream::new(publication, History::of(&catalogue, loaded_at))
     }
 }
 

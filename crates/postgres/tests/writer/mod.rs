@@ -9,6 +9,7 @@ mod keys;
 mod kinds;
 mod locks;
 mod refusals;
+mod revivals;
 mod triggers;
 
 #[path = "../../../merge/tests/model.rs"]
