@@ -29,7 +29,7 @@ pub struct History {
     /// with the rows that they were made from or later.
     pub loaded_at: Lsn,
     /// So many steps are known to lie before where the stream begins.
-    behind: usize,
+    pub(super) behind: usize,
 }
 
 impl History {
