@@ -21,6 +21,10 @@ pub struct Stream {
     /// Whom to wake.
     pub watchers: Watchers,
     journal: Journal<Kept>,
+    /// Whether all of it is on disk.
+    durable: bool,
+    /// Bytes that the part in memory may have.
+    memory: usize,
     schema: ArcSwap<Schema>,
     migrations: ArcSwap<Vec<Arc<Migration>>>,
     /// What is needed to read from disk what was written there.
@@ -62,6 +66,8 @@ impl Stream {
         let start = journal.position();
         Stream {
             watchers: Watchers::default(),
+            durable: journal.state().is_some(),
+            memory: window.memory,
             journal,
             schema: ArcSwap::new(history.schema()),
             migrations: ArcSwap::from_pointee(migrations),
@@ -226,23 +232,17 @@ impl Stream {
     /// What lies up to here is not needed from Postgres any more: it is on disk, or, without one, before the window.
     #[must_use]
     pub fn confirmable(&self) -> Lsn {
-        if self.is_durable() { self.journal.durable_position() } else { self.journal.start() }
+        if self.durable { self.journal.durable_position() } else { self.journal.start() }
     }
 
     /// Waits until [`Stream::confirmable`] may be more than `known`.
     pub async fn confirmable_beyond(&self, known: Lsn) {
         // The senders live in `self`, so waiting can't fail.
-        if self.is_durable() {
+        if self.durable {
             let _ = self.journal.watch_durable().wait_for(|at| *at > known).await;
         } else {
             let _ = self.journal.watch().wait_for(|_| self.journal.start() > known).await;
         }
-    }
-
-    /// Whether the window is on disk.
-    #[must_use]
-    pub fn is_durable(&self) -> bool {
-        self.journal.state().is_some()
     }
 
     /// How the journal's disk fares; `None` without one.
@@ -287,6 +287,12 @@ impl Stream {
     #[must_use]
     pub fn size(&self) -> (usize, usize) {
         self.journal.size()
+    }
+
+    /// Bytes that may be in memory.
+    #[must_use]
+    pub fn memory_limit(&self) -> usize {
+        self.memory
     }
 
     /// All migrations so far, oldest first.

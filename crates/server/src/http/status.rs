@@ -3,7 +3,7 @@
 use postgres::drift::GuardTier;
 use serde::Serialize;
 
-use crate::{connection::Hub, readiness::Phase};
+use crate::{connection::Hub, readiness::Phase, stream::Stream};
 
 /// What the configuration has to say about itself.
 #[derive(Clone, Debug)]
@@ -29,6 +29,8 @@ pub struct Report<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     stream: Option<StreamReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    journal: Option<JournalReport>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     schema: Option<SchemaReport>,
     warnings: &'a [String],
 }
@@ -42,11 +44,49 @@ struct Auth {
 struct StreamReport {
     /// How far Postgres has been followed.
     position: String,
-    /// Where the window of transactions begins.
+    clients: usize,
+}
+
+/// The window of transactions that clients can resume from.
+#[derive(Debug, Serialize)]
+struct JournalReport {
+    /// `disk` or `memory`.
+    kind: &'static str,
+    /// `ok`, or what is wrong with the disk, in plain words.
+    state: String,
+    /// What of the window was lost lately, in plain words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lost: Option<String>,
+    /// Where the window begins, and where it ends.
     start: String,
+    position: String,
+    /// Up to here Postgres need not keep its log for us.
+    confirmed: String,
+    memory: MemoryReport,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disk: Option<DiskReport>,
+}
+
+/// The newest part of the window.
+#[derive(Debug, Serialize)]
+struct MemoryReport {
     transactions: usize,
     bytes: usize,
-    clients: usize,
+    limit: usize,
+}
+
+/// All of it.
+#[derive(Debug, Serialize)]
+struct DiskReport {
+    segments: usize,
+    bytes: u64,
+    limit: u64,
+    /// Everything up to here is on disk for certain.
+    durable: String,
+    /// Bytes of memory of what is not.
+    waiting: usize,
+    /// Whether the stream waits until they are.
+    stalled: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -80,6 +120,7 @@ impl About {
             instance_id: &self.instance_id,
             auth: Auth { mode: self.auth_mode },
             stream: hub.map(stream_report),
+            journal: hub.map(|hub| journal_report(&hub.stream)),
             schema: hub.map(|hub| schema_report(hub, guard)),
             warnings: &self.warnings,
         }
@@ -87,13 +128,29 @@ impl About {
 }
 
 fn stream_report(hub: &Hub) -> StreamReport {
-    let (transactions, bytes) = hub.stream.size();
-    StreamReport {
-        position: hub.stream.position().to_string(),
-        start: hub.stream.start().to_string(),
-        transactions,
-        bytes,
-        clients: hub.stream.watchers.count(),
+    StreamReport { position: hub.stream.position().to_string(), clients: hub.stream.watchers.count() }
+}
+
+fn journal_report(stream: &Stream) -> JournalReport {
+    let (transactions, bytes) = stream.size();
+    let disk = stream.disk();
+    let trouble = disk.as_ref().and_then(|disk| disk.trouble.as_ref());
+    JournalReport {
+        kind: if disk.is_some() { "disk" } else { "memory" },
+        state: trouble.map_or_else(|| "ok".to_owned(), |trouble| trouble.message.clone()),
+        lost: disk.as_ref().and_then(|disk| disk.lost.clone()),
+        start: stream.start().to_string(),
+        position: stream.position().to_string(),
+        confirmed: stream.confirmable().to_string(),
+        memory: MemoryReport { transactions, bytes, limit: stream.memory_limit() },
+        disk: disk.map(|disk| DiskReport {
+            segments: disk.segments,
+            bytes: disk.bytes,
+            limit: disk.limit,
+            durable: disk.durable.to_string(),
+            waiting: disk.waiting,
+            stalled: disk.stalled,
+        }),
     }
 }
 
