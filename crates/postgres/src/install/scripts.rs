@@ -16,6 +16,7 @@ pub(super) const MIGRATIONS: &[(i64, &str, &str)] = &[
     (20_260_715_000_000, "observed", script!("migrations", "20260715000000_observed")),
     (20_261_122_000_000, "guard", script!("migrations", "20261122000000_guard")),
     (20_261_122_000_100, "removal", script!("migrations", "20261122000100_removal")),
+    (20_261_122_000_200, "rejected", script!("migrations", "20261122000200_rejected")),
 ];
 
 /// Run at every start: name, text.

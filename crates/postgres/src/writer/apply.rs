@@ -11,9 +11,13 @@ use super::{
     Applied,
     batch::{self, Batch, parents_first, refers_to_itself},
     binding::{Parameter, Values},
+    failpoints::strike,
     failure::{Failure, Refused},
-    in_order, key, mend,
+    in_order,
+    job::{Job, Manner},
+    key, mend,
     pipeline::{self, Pending},
+    rejected,
     rows::{FoundRows, Merged},
     session::Session,
     statements::{BEGIN, Kind},
@@ -32,9 +36,10 @@ const MENDINGS: usize = 8;
 /// Tries to apply `tx`. The session is outside of any transaction afterwards, or not usable.
 pub async fn attempt(
     session: &mut Session,
-    tx: &ClientTransaction,
+    job: Job<'_>,
     schema: &Schema,
 ) -> Result<Applied, Failure> {
+    let tx = job.tx;
     let batches = batch::split(tx, schema).map_err(Failure::Permanent)?;
     if tx.timestamp_ms > LAST_MS {
         let message =
@@ -42,14 +47,17 @@ pub async fn attempt(
         return Err(Failure::Permanent(Refused::new(&SqlState::DATETIME_FIELD_OVERFLOW, message)));
     }
     let tables = tables_of(&batches);
-    let refused = match transaction(session, tx, batches, &tables).await {
+    let refused = match transaction(session, job, batches, &tables).await {
         Ok(applied) => return Ok(applied),
         Err(error) => undo(session, error, &tables).await.of_the_rows()?,
     };
-    if refused.is_of_a_reference() {
-        return mended(session, tx, schema, refused).await;
+    if job.is_withdrawal() {
+        return Err(Failure::Permanent(refused));
     }
-    in_order(session, tx, schema, refused).await
+    if refused.is_of_a_reference() {
+        return mended(session, job, schema, refused).await;
+    }
+    in_order(session, job, schema, refused).await
 }
 
 /// The tables of a transaction, in the order of its batches.
@@ -61,13 +69,13 @@ fn tables_of(batches: &[Batch<'_>]) -> Vec<Arc<Table>> {
 /// others write, so there is more than one try as long as that goes on.
 async fn mended(
     session: &mut Session,
-    tx: &ClientTransaction,
+    job: Job<'_>,
     schema: &Schema,
     mut refused: Refused,
 ) -> Result<Applied, Failure> {
     let mut last: Option<ClientTransaction> = None;
     for _ in 0..MENDINGS {
-        let plan = match mend_within(session, tx, schema).await {
+        let plan = match mend_within(session, job.tx, schema).await {
             Ok(plan) => plan.map_err(Failure::Permanent)?,
             Err(error) => return Err(undo(session, error, &[]).await),
         };
@@ -76,7 +84,7 @@ async fn mended(
         }
         let batches = batch::split(&plan, schema).map_err(Failure::Permanent)?;
         let tables = tables_of(&batches);
-        match transaction(session, &plan, batches, &tables).await {
+        match transaction(session, job.with(&plan), batches, &tables).await {
             Ok(applied) => return Ok(applied),
             Err(error) => refused = undo(session, error, &tables).await.of_the_rows()?,
         }
@@ -85,7 +93,7 @@ async fn mended(
             break;
         }
     }
-    in_order(session, last.as_ref().unwrap_or(tx), schema, refused).await
+    in_order(session, job.with(last.as_ref().unwrap_or(job.tx)), schema, refused).await
 }
 
 /// What a transaction needs, found out in a Postgres transaction that leaves nothing.
@@ -103,16 +111,17 @@ async fn mend_within(
 /// Tries a transaction in its author's order if that may be why it was refused.
 async fn in_order(
     session: &mut Session,
-    tx: &ClientTransaction,
+    job: Job<'_>,
     schema: &Schema,
     refused: Refused,
 ) -> Result<Applied, Failure> {
+    let tx = job.tx;
     if !refused.may_be_of_order() || tx.ops.len() < 2 {
         return Err(Failure::Permanent(refused));
     }
     let runs = batch::runs(tx, schema).map_err(Failure::Permanent)?;
     let tables: Vec<Arc<Table>> = runs.iter().map(|run| run.table.clone()).collect();
-    match in_order::transaction(session, tx, runs).await {
+    match in_order::transaction(session, job, runs).await {
         Ok(applied) => Ok(applied),
         Err(error) => Err(undo(session, error, &tables).await),
     }
@@ -130,10 +139,11 @@ async fn undo(session: &mut Session, error: Error, tables: &[Arc<Table>]) -> Fai
 
 async fn transaction(
     session: &mut Session,
-    tx: &ClientTransaction,
+    job: Job<'_>,
     mut batches: Vec<Batch<'_>>,
     tables: &[Arc<Table>],
 ) -> Result<Applied, Error> {
+    strike(session.client(), "writer::begin").await?;
     let mut locks = Vec::with_capacity(batches.len());
     for batch in &mut batches {
         canonicalise(session, batch).await?;
@@ -141,18 +151,21 @@ async fn transaction(
         let shadows = session.statement(Kind::LockShadows, batch.rows.len(), &batch.table).await?;
         locks.push((rows, shadows));
     }
-    let tag = Tag::client(&tx.client, tx.timestamp_ms as i64);
+    let tag = Tag::client(&job.tx.client, job.tx.timestamp_ms as i64);
 
-    let Some(locked) = acknowledge_and_lock(session, tx, &batches, &locks).await? else {
+    let Some(locked) = acknowledge_and_lock(session, job, &batches, &locks).await? else {
         session.roll_back().await;
         return Ok(Applied::Duplicate);
     };
+    strike(session.client(), "writer::acknowledged").await?;
     let mut merged = Vec::with_capacity(batches.len());
     for (((batch, locked), table), (lock_rows, _)) in batches.into_iter().zip(locked).zip(tables).zip(&locks)
     {
-        merged.push(merge(session, table, batch, &locked, lock_rows, &tag).await?);
+        merged.push(merge(session, table, batch, &locked, lock_rows, (&tag, job.manner())).await?);
     }
+    strike(session.client(), "writer::before_commit").await?;
     write(session, &tag, tables, &merged, true).await?;
+    strike(session.client(), "writer::after_commit").await?;
     Ok(Applied::Committed)
 }
 
@@ -169,7 +182,7 @@ pub(super) async fn merge(
     batch: Batch<'_>,
     locked: &Locked,
     lock_rows: &Statement,
-    tag: &Tag,
+    (tag, manner): (&Tag, Manner),
 ) -> Result<Vec<Merged>, Error> {
     let mut found = FoundRows::read(batch, &locked.live, &locked.shadows)?;
     if found.is_torn() {
@@ -179,17 +192,18 @@ pub(super) async fn merge(
         };
         found.look_again(&live)?;
     }
-    Ok(found.merge(table, tag))
+    Ok(found.merge(table, tag, manner))
 }
 
 /// The first flush. `None` for a duplicate.
 async fn acknowledge_and_lock(
     session: &Session,
-    tx: &ClientTransaction,
+    job: Job<'_>,
     batches: &[Batch<'_>],
     locks: &[(Statement, Statement)],
 ) -> Result<Option<Vec<Locked>>, Error> {
     let client = session.client();
+    let tx = job.tx;
     let lsn: &[u8] = tx.lsn.as_bytes();
     let (author, ms) = (tx.client.as_str(), tx.timestamp_ms as i64);
     let keys: Vec<Vec<Parameter<'_>>> = batches
@@ -211,6 +225,9 @@ async fn acknowledge_and_lock(
     let mut answers = pipeline::all(pending).await?.into_iter().skip(1);
     if matches!(answers.next(), Some(Answer::Count(0))) {
         return Ok(None);
+    }
+    if let Some(how) = job.settles {
+        rejected::settle(client, tx, how).await?;
     }
     let mut rows = || answers.next().map_or_else(Vec::new, Answer::into_rows);
     Ok(Some(batches.iter().map(|_| Locked { live: rows(), shadows: rows() }).collect()))
@@ -289,11 +306,13 @@ pub(super) async fn write(
     }
     for (table, rows) in order.iter().rev().filter_map(touched) {
         let delete = |row: &&Merged| row.effect == Effect::Delete;
-        let bury = |row: &&Merged| row.effect == Effect::Bury;
+        let bury = |row: &&Merged| row.effect == Effect::Bury && !row.withdrawn;
+        let withdraw = |row: &&Merged| row.effect == Effect::Bury && row.withdrawn;
         for kind in [Kind::Entomb, Kind::Delete, Kind::CheckGone] {
             prepare(session, &mut writes, kind, table, tag, rows.iter().filter(delete)).await?;
         }
         prepare(session, &mut writes, Kind::Bury, table, tag, rows.iter().filter(bury)).await?;
+        prepare(session, &mut writes, Kind::Withdraw, table, tag, rows.iter().filter(withdraw)).await?;
     }
 
     let client = session.client();
@@ -358,7 +377,7 @@ pub(super) fn parameters<'a>(
     rows: &[&'a Merged],
 ) -> Vec<Parameter<'a>> {
     let mut parameters: Vec<Parameter<'a>> = Vec::with_capacity(table.columns.len() + 4);
-    if matches!(kind, Kind::Entomb | Kind::InsertShadows | Kind::UpdateShadows | Kind::Bury) {
+    if matches!(kind, Kind::Entomb | Kind::InsertShadows | Kind::UpdateShadows | Kind::Bury | Kind::Withdraw) {
         parameters.push(Box::new(OwnTag(tag)));
     }
     let given = |rows: &[&'a Merged]| Values(rows.iter().map(|row| Some(&row.given)).collect());
@@ -379,7 +398,7 @@ pub(super) fn parameters<'a>(
             if kind != Kind::Insert {
                 parameters.push(Box::new(given(rows)));
             }
-            if matches!(kind, Kind::Entomb | Kind::Bury) {
+            if matches!(kind, Kind::Entomb | Kind::Bury | Kind::Withdraw) {
                 parameters.push(Box::new(marked(rows)));
             }
         }

@@ -119,7 +119,8 @@ fn key_of(op: &ClientOp, table: &Table) -> Result<Key, Refused> {
         return Err(Refused::new(
             &SqlState::UNDEFINED_COLUMN,
             format!("an operation has more values than table {:?} has columns", table.name),
-        ));
+        )
+        .about_table(table));
     }
     let value = |column: &usize| -> Option<Bytes> {
         let ty = &table.columns.get(*column)?.ty;
@@ -133,6 +134,7 @@ fn key_of(op: &ClientOp, table: &Table) -> Result<Key, Refused> {
             &SqlState::NOT_NULL_VIOLATION,
             format!("an operation on table {:?} lacks a value of the primary key", table.name),
         )
+        .about_table(table)
     })
 }
 

@@ -1,6 +1,6 @@
 //! What went wrong, and what to do about it (spec 05 §7.6).
 
-use std::{error::Error, io};
+use std::{error::Error, io, time::Duration};
 
 use schema::Table;
 use tokio_postgres::error::{DbError, SqlState};
@@ -16,11 +16,30 @@ pub struct Refused {
     pub sqlstate: String,
     /// What happened, to which thing, what to do.
     pub message: String,
+    /// What it is about, as far as that is known.
+    pub about: About,
+}
+
+/// What an error is about, by the names that Postgres gives.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct About {
+    /// The table; of a foreign key, the one that refers.
+    pub table: Option<String>,
+    /// The constraint.
+    pub constraint: Option<String>,
+    /// The column.
+    pub column: Option<String>,
 }
 
 impl Refused {
     pub(super) fn new(code: &SqlState, message: impl Into<String>) -> Refused {
-        Refused { sqlstate: code.code().to_owned(), message: message.into() }
+        Refused { sqlstate: code.code().to_owned(), message: message.into(), about: About::default() }
+    }
+
+    /// The same, about a table.
+    pub(super) fn about_table(mut self, table: &Table) -> Refused {
+        self.about.table = Some(table.name.clone());
+        self
     }
 
     /// Whether a constraint was broken that may hold if the rows are written in another order.
@@ -33,6 +52,19 @@ impl Refused {
     pub(super) fn is_of_a_reference(&self) -> bool {
         let references = [SqlState::FOREIGN_KEY_VIOLATION, SqlState::RESTRICT_VIOLATION];
         references.iter().any(|code| code.code() == self.sqlstate)
+    }
+
+    /// A statement that took too long each time that it was tried.
+    pub(super) fn endless(limit: Duration) -> Refused {
+        Refused::new(
+            &SqlState::QUERY_CANCELED,
+            format!(
+                "a statement of the transaction took longer than {} s each time it was tried. Is there a trigger of the \
+                 database's own that does not come to an end, or that waits for something? TIELINE_STATEMENT_TIMEOUT says \
+                 how long a statement may take",
+                limit.as_secs_f64()
+            ),
+        )
     }
 
     /// A race that was lost every time: it was none.
@@ -98,10 +130,12 @@ impl Failure {
 const UNREADABLE: &str = "the tags of a row can't be read: somebody has written to schema \"electric\"";
 
 /// Beside the classes for lost connections, want of resources, operators and the system.
-const TRANSIENT: [SqlState; 4] = [
+const TRANSIENT: [SqlState; 5] = [
     SqlState::T_R_SERIALIZATION_FAILURE,
     SqlState::T_R_DEADLOCK_DETECTED,
     SqlState::LOCK_NOT_AVAILABLE,
+    // We were away for too long in the middle of it.
+    SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
     // Right after a failover.
     SqlState::READ_ONLY_SQL_TRANSACTION,
 ];
@@ -139,58 +173,73 @@ fn error_is_of_shadow(error: &DbError, table: &Table) -> bool {
 }
 
 fn suppressed(table: Option<&Table>) -> Refused {
-    let table = table.map(|table| format!(" of table {:?}", table.name)).unwrap_or_default();
-    Refused::new(
+    let named = table.map(|table| format!(" of table {:?}", table.name)).unwrap_or_default();
+    let refused = Refused::new(
         &SqlState::TRIGGERED_DATA_CHANGE_VIOLATION,
         format!(
-            "a trigger or rule{table} has kept a row from being written as the transaction says: let it raise an exception, or \
+            "a trigger or rule{named} has kept a row from being written as the transaction says: let it raise an exception, or \
              change other columns than the primary key"
         ),
-    )
+    );
+    match table {
+        Some(table) => refused.about_table(table),
+        None => refused,
+    }
 }
 
 /// Composed from names only: Postgres' own messages can quote values.
 fn refused(error: &DbError) -> Refused {
-    let table = error.table().map(|name| format!(" of table {name:?}")).unwrap_or_default();
-    let constraint = error.constraint().unwrap_or("?");
-    let column = error.column().unwrap_or("?");
+    let about = About {
+        table: error.table().map(str::to_owned),
+        constraint: error.constraint().map(str::to_owned),
+        column: error.column().map(str::to_owned),
+    };
+    let table = about.table.as_ref().map(|name| format!(" of table {name:?}")).unwrap_or_default();
+    let constraint = about.constraint.as_deref().unwrap_or("?");
     let what = match error.code() {
-        code if *code == SqlState::NOT_NULL_VIOLATION => {
-            format!("column {column:?}{table} must not be null")
-        }
-        code if *code == SqlState::FOREIGN_KEY_VIOLATION => format!(
-            "foreign key {constraint:?}{table} does not hold: the row referred to does not exist, or rows still refer to the one removed"
+        code if *code == SqlState::NOT_NULL_VIOLATION => format!(
+            "column {:?}{table} must not be null. Give it a value, or a default in Postgres",
+            about.column.as_deref().unwrap_or("?")
         ),
-        code if *code == SqlState::UNIQUE_VIOLATION => {
-            format!("unique constraint {constraint:?}{table} does not hold: another row has the same values")
+        code if *code == SqlState::FOREIGN_KEY_VIOLATION || *code == SqlState::RESTRICT_VIOLATION => format!(
+            "foreign key {constraint:?}{table} does not hold: a row refers to one that Postgres has never had or does not remember, \
+             or rows that stay refer to one that was to go. Write the row that is referred to first, or drop the reference"
+        ),
+        code if *code == SqlState::UNIQUE_VIOLATION => format!(
+            "unique constraint {constraint:?}{table} does not hold: another row has the same values already. Choose others, or \
+             change that row"
+        ),
+        code if *code == SqlState::CHECK_VIOLATION && about.constraint.is_none() => {
+            format!("a row does not belong into the partition{table}. Write it with values of that partition")
         }
-        code if *code == SqlState::CHECK_VIOLATION && error.constraint().is_none() => {
-            format!("a row does not belong into the partition{table}")
-        }
-        code if *code == SqlState::CHECK_VIOLATION => {
-            format!("check constraint {constraint:?}{table} does not hold")
-        }
-        code if *code == SqlState::EXCLUSION_VIOLATION => {
-            format!("exclusion constraint {constraint:?}{table} does not hold")
-        }
+        code if *code == SqlState::CHECK_VIOLATION => format!(
+            "check constraint {constraint:?}{table} does not hold. The same check belongs into the app, before it writes"
+        ),
+        code if *code == SqlState::EXCLUSION_VIOLATION => format!(
+            "exclusion constraint {constraint:?}{table} does not hold: another row is in the way. Choose other values, or change \
+             that row"
+        ),
         code if *code == SqlState::STRING_DATA_RIGHT_TRUNCATION => {
-            format!("a text is longer than its column{table} allows")
+            format!("a text is longer than its column{table} allows. Shorten it, or let the column take more")
         }
-        code if *code == SqlState::RAISE_EXCEPTION => {
-            format!("a trigger or function{table} raised an exception")
-        }
+        code if *code == SqlState::RAISE_EXCEPTION => format!(
+            "a trigger or function{table} of the database's own raised an exception. The database's log has its words"
+        ),
         code if *code == SqlState::INSUFFICIENT_PRIVILEGE => format!(
             "the service's database role may not write{table}: grant it SELECT, INSERT, UPDATE and DELETE"
         ),
-        code if code.code().starts_with("22") => format!("a value does not suit its column{table}"),
+        code if code.code().starts_with("22") => {
+            format!("a value does not suit its column{table}. Check types and ranges before writing")
+        }
         code if code.code().starts_with("42") => {
             format!("the table or a column{table} has changed or is gone: reconnect to get the new schema")
         }
-        _ => format!("an error in the database{table}"),
+        _ => format!("an error in the database{table}. The database's log has its words"),
     };
     let code = error.code().code();
     Refused {
         sqlstate: code.to_owned(),
         message: format!("Postgres refused the transaction: {what} (SQLSTATE {code})"),
+        about,
     }
 }

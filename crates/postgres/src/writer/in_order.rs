@@ -5,13 +5,15 @@
 //! to another, two rows that refer to each other. So a transaction that fails in that way is tried once more like this, and
 //! only then refused. It is still one transaction in Postgres, with the same outcome.
 
-use change::{ClientTransaction, Tag};
+use change::Tag;
 use tokio_postgres::Error;
 
 use super::{
     Applied,
     apply::{Locked, canonicalise, key_arrays, merge, references, write},
     batch::Batch,
+    job::{Job, Manner},
+    rejected,
     session::Session,
     statements::{BEGIN, Kind},
 };
@@ -19,9 +21,10 @@ use super::{
 /// Applies the runs of a transaction. After an error the session is still inside the transaction.
 pub(super) async fn transaction(
     session: &mut Session,
-    tx: &ClientTransaction,
+    job: Job<'_>,
     runs: Vec<Batch<'_>>,
 ) -> Result<Applied, Error> {
+    let tx = job.tx;
     let tag = Tag::client(&tx.client, tx.timestamp_ms as i64);
     let (author, ms) = (tx.client.as_str(), tx.timestamp_ms as i64);
     let lsn: &[u8] = tx.lsn.as_bytes();
@@ -29,6 +32,9 @@ pub(super) async fn transaction(
     if session.client().execute(session.acknowledge(), &[&author, &lsn, &ms]).await? == 0 {
         session.roll_back().await;
         return Ok(Applied::Duplicate);
+    }
+    if let Some(how) = job.settles {
+        rejected::settle(session.client(), tx, how).await?;
     }
     for run in runs {
         apply(session, run, &tag).await?;
@@ -47,6 +53,6 @@ async fn apply(session: &mut Session, mut run: Batch<'_>, tag: &Tag) -> Result<(
         let live = session.client().query(&lock_rows, &references(&keys)).await?;
         Locked { live, shadows: session.client().query(&lock_shadows, &references(&keys)).await? }
     };
-    let merged = merge(session, &table, run, &locked, &lock_rows, tag).await?;
+    let merged = merge(session, &table, run, &locked, &lock_rows, (tag, Manner::Apply)).await?;
     write(session, tag, &[table], &[merged], false).await
 }

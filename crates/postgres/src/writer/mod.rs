@@ -14,18 +14,23 @@
 mod apply;
 mod batch;
 mod binding;
+mod failpoints;
 mod failure;
 mod in_order;
+mod job;
 mod key;
+mod limits;
 mod mend;
 mod pipeline;
 mod pool;
+pub mod rejected;
 mod rows;
 mod session;
 mod statements;
 mod tags;
 
-pub use failure::Refused;
+pub use failure::{About, Refused};
+pub use limits::Limits;
 pub use pool::WriterPool;
 
 /// What became of a client transaction that was not refused.

@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use change::ClientTransaction;
@@ -22,13 +22,23 @@ use tokio_postgres::error::SqlState;
 use super::{
     Applied,
     apply::attempt,
+    failpoints::strike,
     failure::{Failure, Refused},
+    job::Job,
+    limits::Limits,
+    rejected::{self, Hint, Settled},
     session::Session,
 };
 use crate::connection::{self, ConnectConfig};
 
 /// How often an attempt is repeated that lost a race to another session.
 const RACES: u32 = 30;
+
+/// How often an attempt is made in which a statement takes too long.
+const OVERRUNS: u32 = 3;
+
+/// The attempt in a row that meets a lock, at which it is said that a client waits, and after so many more again.
+const TELL_LOCKED: u32 = 15;
 
 /// How long a cancelled session may take before it is asked again: a request that comes between two statements does nothing.
 const CANCEL_AGAIN: Duration = Duration::from_millis(500);
@@ -38,12 +48,16 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 
 /// Applies client transactions over a fixed number of connections, opened when first needed.
 ///
-/// Any connection serves any client, so a client that waits for a row lock holds up nobody while a connection is free.
-/// Those that wait for a connection are served in the order they came.
+/// Any connection serves any client. Those that wait for a connection are served in the order they came. An attempt that meets a
+/// lock gives its connection back before long, and those that have met one share half of the connections: however many clients
+/// wait for a row, the others get through.
 pub struct WriterPool {
     schema: Box<dyn Fn() -> Arc<Schema> + Send + Sync>,
     free: Arc<Semaphore>,
+    /// For clients that have met a lock.
+    patient: Arc<Semaphore>,
     sessions: Arc<Sessions>,
+    rejected: Hint,
 }
 
 impl WriterPool {
@@ -57,12 +71,25 @@ impl WriterPool {
         schema: impl Fn() -> Arc<Schema> + Send + Sync + 'static,
         size: usize,
     ) -> WriterPool {
-        let sessions = Sessions { config, idle: Mutex::new(Vec::new()), away: AtomicBool::new(false) };
+        let limits = Limits::default();
+        let sessions = Sessions { config, limits, idle: Mutex::new(Vec::new()), away: AtomicBool::new(false) };
+        let size = size.clamp(1, Semaphore::MAX_PERMITS);
         WriterPool {
             schema: Box::new(schema),
-            free: Arc::new(Semaphore::new(size.clamp(1, Semaphore::MAX_PERMITS))),
+            free: Arc::new(Semaphore::new(size)),
+            patient: Arc::new(Semaphore::new(size.div_ceil(2))),
             sessions: Arc::new(sessions),
+            rejected: Hint::default(),
         }
+    }
+
+    /// The same with other bounds for each attempt. For a pool that is not in use yet.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> WriterPool {
+        if let Some(sessions) = Arc::get_mut(&mut self.sessions) {
+            sessions.limits = limits;
+        }
+        self
     }
 
     /// Applies a transaction. Returns when it is committed, was found to have been before, or is refused for good. Waits for
@@ -74,26 +101,91 @@ impl WriterPool {
     /// # Errors
     /// [`Refused`]: nothing of the transaction was applied, and the client's position has not moved.
     pub async fn apply(&self, tx: &ClientTransaction) -> Result<Applied, Refused> {
-        let (mut races, mut pauses) = (0, 0);
+        let (mut races, mut overruns, mut locked, mut pauses) = (0, 0, 0, 0);
         loop {
+            let patience = match locked {
+                0 => None,
+                _ => self.patient.acquire().await.ok(),
+            };
             if let Some(mut lease) = self.lease().await
                 && let Some(session) = &mut lease.session
             {
                 let schema = (self.schema)();
-                let result = attempt(session, tx, &schema).await;
-                lease.give_back();
-                match result {
-                    Ok(applied) => return Ok(applied),
-                    Err(Failure::Permanent(refused)) => return Err(refused),
-                    Err(Failure::Transient(error)) => tell_retry(tx, &error),
-                    Err(Failure::Race(error)) if races == RACES => return Err(Refused::unending(&error)),
+                let begun = Instant::now();
+                let result = self.attempt(session, tx, &schema).await;
+                let overrun = begun.elapsed() >= self.sessions.limits.statement;
+                let refused = match result {
+                    Ok(applied) => {
+                        lease.give_back();
+                        return Ok(applied);
+                    }
+                    Err(Failure::Permanent(refused)) => Some(refused),
+                    Err(Failure::Race(error)) if races == RACES => Some(Refused::unending(&error)),
                     Err(Failure::Race(error)) => {
                         tell_retry(tx, &error);
                         races += 1;
+                        None
                     }
+                    Err(Failure::Transient(error)) => {
+                        tell_retry(tx, &error);
+                        overruns += u32::from(overrun && error.code() == Some(&SqlState::QUERY_CANCELED));
+                        if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) {
+                            locked += 1;
+                            tell_locked(tx, locked);
+                        }
+                        (overruns == OVERRUNS).then(|| Refused::endless(self.sessions.limits.statement))
+                    }
+                };
+                if let Some(refused) = refused {
+                    self.reject(session, tx, &schema, &refused).await;
+                    lease.give_back();
+                    return Err(refused);
                 }
+                lease.give_back();
             }
+            drop(patience);
             pause(&mut pauses).await;
+        }
+    }
+
+    /// One attempt, by which an entry among the rejected is settled if there is one.
+    async fn attempt(
+        &self,
+        session: &mut Session,
+        tx: &ClientTransaction,
+        schema: &Schema,
+    ) -> Result<Applied, Failure> {
+        let may_wait = match self.rejected.may_wait(session.client(), &tx.client).await {
+            Ok(may_wait) => may_wait,
+            Err(error) => {
+                // Its table may have been dropped: then there is nothing to settle.
+                tracing::debug!(error = connection::chain(&error), "the rejected transactions can't be read");
+                false
+            }
+        };
+        let settles = may_wait.then_some(Settled::Applied);
+        let result = attempt(session, Job { tx, settles }, schema).await;
+        if may_wait && matches!(result, Ok(Applied::Committed)) {
+            self.rejected.remove(&tx.client);
+        }
+        result
+    }
+
+    /// Keeps a refused transaction for the operator. If that can't be done, the client sends it again all the same.
+    async fn reject(&self, session: &Session, tx: &ClientTransaction, schema: &Schema, refused: &Refused) {
+        self.rejected.add(&tx.client);
+        let recorded = async {
+            strike(session.client(), "writer::rejected").await?;
+            rejected::record(session.client(), tx, schema, refused).await
+        };
+        if let Err(error) = recorded.await {
+            let error = connection::chain(&error);
+            tracing::warn!(
+                client = %tx.client,
+                lsn = %tx.lsn,
+                error,
+                "a refused transaction can't be put into electric.rejected_transactions"
+            );
         }
     }
 
@@ -108,6 +200,7 @@ impl WriterPool {
 /// The sessions that are not in use, and how to get more.
 struct Sessions {
     config: ConnectConfig,
+    limits: Limits,
     idle: Mutex<Vec<Session>>,
     away: AtomicBool,
 }
@@ -122,7 +215,7 @@ impl Sessions {
                 None => break,
             }
         }
-        match Session::open(&self.config).await {
+        match Session::open(&self.config, self.limits).await {
             Ok(session) => {
                 if self.away.swap(false, Ordering::Relaxed) {
                     tracing::info!("Postgres takes client transactions again");
@@ -197,6 +290,17 @@ impl Drop for Lease {
 fn tell_retry(tx: &ClientTransaction, error: &tokio_postgres::Error) {
     let sqlstate = error.code().map(SqlState::code);
     tracing::debug!(client = %tx.client, lsn = %tx.lsn, sqlstate, "a client's transaction will be tried again");
+}
+
+/// Says, now and then, that a client waits for what another session of Postgres holds.
+fn tell_locked(tx: &ClientTransaction, times: u32) {
+    if times % TELL_LOCKED == 0 {
+        tracing::warn!(
+            client = %tx.client,
+            lsn = %tx.lsn,
+            "a client's transaction still waits for rows that another session of Postgres holds locked; pg_locks tells which"
+        );
+    }
 }
 
 /// Waits for the 1st, 2nd, … time: 5 ms, 10 ms, … up to [`LONGEST_PAUSE`].

@@ -1,7 +1,7 @@
 //! What Postgres has of the rows that a transaction touches, and what merging makes of them.
 
 use bytes::Bytes;
-use change::{ClientOp, Field, Tag, Tags};
+use change::{ClientOp, ClientOpKind, Field, Tag, Tags};
 use merge::{Effect, Image, RowState, fold};
 use schema::Table;
 use tokio_postgres::Row;
@@ -9,6 +9,7 @@ use tokio_postgres::Row;
 use super::{
     batch::{Batch, RowOps},
     binding::Mask,
+    job::Manner,
     key::Key,
     tags::{self, StoredTag, StoredTags},
 };
@@ -57,6 +58,8 @@ pub struct Merged {
     pub has_shadow: bool,
     /// Whether it comes back from its tombstone.
     pub from_tombstone: bool,
+    /// Whether it is dead, and said to be, only because its author believes that it lives.
+    pub withdrawn: bool,
 }
 
 impl<'a> FoundRows<'a> {
@@ -107,8 +110,12 @@ impl<'a> FoundRows<'a> {
     }
 
     /// Merges the operations into the rows.
-    pub fn merge(self, table: &Table, tag: &Tag) -> Vec<Merged> {
-        self.rows.into_iter().map(|row| row.merge(table, tag)).collect()
+    pub fn merge(self, table: &Table, tag: &Tag, manner: Manner) -> Vec<Merged> {
+        let merge = |row: Found<'_>| match manner {
+            Manner::Apply => row.merge(table, tag),
+            Manner::Withdraw => row.withdraw(table, tag),
+        };
+        self.rows.into_iter().map(merge).collect()
     }
 }
 
@@ -175,7 +182,38 @@ impl Found<'_> {
         }
         let own_alone = state.tags.len() == 1 && state.tags.contains(tag);
         let tags = (!own_alone).then(|| tags::literal(&state.tags));
-        Merged { key: self.key, effect, values, given, marked, tags, has_shadow, from_tombstone }
+        let withdrawn = false;
+        Merged { key: self.key, effect, values, given, marked, tags, has_shadow, from_tombstone, withdrawn }
+    }
+
+    /// The row stays as it is, or stays away, and its author hears of it.
+    fn withdraw(self, table: &Table, tag: &Tag) -> Merged {
+        let ops: Vec<ClientOp> = if self.lives {
+            let touch = |op: &&ClientOp| ClientOp {
+                kind: ClientOpKind::Compensation,
+                written: vec![false; op.written.len()],
+                ..ClientOp::clone(op)
+            };
+            self.ops.iter().map(touch).collect()
+        } else {
+            // As if it had been made and removed at once: then there is something to tell of.
+            let mut made = self.ops.last().map(|op| ClientOp::clone(op)).into_iter().collect::<Vec<_>>();
+            for op in &mut made {
+                op.kind = ClientOpKind::Insert;
+                op.written = vec![false; op.written.len()];
+                op.values.resize(table.columns.len(), Field::Absent);
+                for earlier in self.ops.iter().rev() {
+                    let absent = op.values.iter_mut().zip(&earlier.values).filter(|(value, _)| **value == Field::Absent);
+                    absent.for_each(|(value, given)| *value = given.clone());
+                }
+            }
+            let removed = self.ops.iter().map(|op| ClientOp { kind: ClientOpKind::Delete, ..ClientOp::clone(op) });
+            let removed: Vec<ClientOp> = removed.collect();
+            made.into_iter().chain(removed).collect()
+        };
+        let found =
+            Found { key: self.key, ops: ops.iter().collect(), lives: self.lives, shadow: self.shadow };
+        Merged { withdrawn: true, ..found.merge(table, tag) }
     }
 }
 

@@ -6,7 +6,10 @@ use change::RelationId;
 use schema::Table;
 use tokio_postgres::{Client, Error, Statement, error::SqlState};
 
-use super::statements::{self, Arity, Kind};
+use super::{
+    limits::Limits,
+    statements::{self, Arity, Kind},
+};
 use crate::connection::{self, ConnectConfig, ConnectError, Purpose};
 
 /// What a session needs. The first line keeps the triggers of native writes quiet. Read-committed is enough under the locks
@@ -62,9 +65,10 @@ pub enum OpenError {
 
 impl Session {
     /// Connects.
-    pub async fn open(config: &ConnectConfig) -> Result<Session, OpenError> {
+    pub async fn open(config: &ConnectConfig, limits: Limits) -> Result<Session, OpenError> {
         let client = connection::connect(config, Purpose::Writer).await?;
         client.batch_execute(SETTINGS).await?;
+        client.batch_execute(&limits.settings()).await?;
         for wish in WISHES {
             if let Err(error) = client.batch_execute(wish).await
                 && error.as_db_error().is_none()

@@ -38,6 +38,8 @@ pub enum Kind {
     UpdateShadows,
     /// `(tag, columns…, given, marked)`: shadows of rows that were dead and stay so.
     Bury,
+    /// As [`Kind::Bury`]; and the stream tells of the rows as if they had just gone.
+    Withdraw,
 }
 
 /// How many rows a statement takes.
@@ -70,6 +72,10 @@ pub const ACKNOWLEDGE: &str = "\
     ON CONFLICT (client_id) DO UPDATE SET lsn = excluded.lsn, ts = excluded.ts \
     WHERE lpad(encode(a.lsn, 'hex'), 16, '0') COLLATE \"C\" < lpad(encode(excluded.lsn, 'hex'), 16, '0') COLLATE \"C\"";
 
+/// What is put into the image of a row that never was, or has long been dead, for the stream to tell of it all the same. No
+/// column has an empty name.
+const WITHDRAWN: &str = " || '{\"\": null}'";
+
 /// The transaction's own tag.
 const TAG: &str = "$1::electric.tag";
 
@@ -96,7 +102,8 @@ pub fn sql(kind: Kind, arity: Arity, table: &Table, omitted: &[usize]) -> String
         Kind::CheckGone => names.check_gone(),
         Kind::InsertShadows => names.insert_shadows(),
         Kind::UpdateShadows => names.update_shadows(),
-        Kind::Bury => names.bury(),
+        Kind::Bury => names.bury(""),
+        Kind::Withdraw => names.bury(WITHDRAWN),
     }
 }
 
@@ -396,7 +403,7 @@ impl<'a> Names<'a> {
         )
     }
 
-    fn bury(&self) -> String {
+    fn bury(&self, note: &str) -> String {
         let given = |(n, c): (usize, &Column)| {
             let value = printed(&format!("(u.c{n}::{})", full_cast(c)), c);
             let pair = format!("jsonb_build_object({}, {value})", constant(&c.name));
@@ -407,11 +414,11 @@ impl<'a> Names<'a> {
         format!(
             "INSERT INTO {} AS s ({keys}, _tags, _tag, _image{}) SELECT {}, '{{}}', {TAG}, {}{} FROM {} \
              ON CONFLICT ({keys}) DO UPDATE SET _tags = '{{}}', _tag = excluded._tag, \
-             _image = coalesce(s._image, '{{}}') || excluded._image{}",
+             _image = coalesce(s._image, '{{}}') - '' || excluded._image{}",
             self.shadow,
             join(self.tags().map(|(_, name)| format!(", {name}")), ""),
             join(self.key().map(|(n, c)| format!("u.c{n}::{}", cast(c))), ", "),
-            join(self.columns().map(given), " || "),
+            join(self.columns().map(given), " || ") + note,
             join(self.tags().map(tag), ""),
             self.rows(2, self.columns(), &[("given", "bytea"), ("marked", "bytea")]),
             join(self.tags().map(kept), ""),

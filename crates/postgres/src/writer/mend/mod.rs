@@ -33,6 +33,7 @@ use super::{
     apply::{Locked, canonicalise, key_arrays, merge, parameters, references},
     batch::{self, Batch},
     failure::Refused,
+    job::Manner,
     key::Key,
     rows::Merged,
     session::Session,
@@ -150,7 +151,7 @@ async fn touch_table(
     let number = |op: &&ClientOp| numbers.get(&ptr::from_ref::<ClientOp>(op).addr()).copied();
     let ops: Vec<Vec<usize>> =
         batch.rows.iter().map(|row| row.ops.iter().filter_map(number).collect()).collect();
-    let merged = merge(session, &table, batch, &locked, &lock_rows, tag).await?;
+    let merged = merge(session, &table, batch, &locked, &lock_rows, (tag, Manner::Apply)).await?;
     let rows = merged.into_iter().zip(ops).map(|(merged, ops)| TouchedRow { merged, ops }).collect();
     Ok(Touched { table, rows })
 }

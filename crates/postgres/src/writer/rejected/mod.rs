@@ -1,0 +1,110 @@
+//! Transactions that Postgres refused for good (spec 05 §7.6): kept in `electric.rejected_transactions` with the reason and the
+//! operations, until they get through after all or an operator decides.
+//!
+//! There is one entry per client and position, however often the client tries. What is kept is bounded: by the size of one
+//! entry, the number of one client's and the number of all.
+
+mod desk;
+mod form;
+mod hint;
+
+use change::ClientTransaction;
+use schema::Schema;
+use tokio_postgres::{Client, Error};
+
+pub use desk::{Desk, DeskError, Entry};
+pub use form::MAX_BYTES;
+pub use hint::Hint;
+
+use super::failure::Refused;
+
+/// The most entries that are kept. Of more, the oldest go, settled ones first.
+pub const MAX_ENTRIES: i64 = 1000;
+
+/// The most entries of one client. A sound client has one that is not settled: it sends nothing after it.
+pub const MAX_OF_CLIENT: i64 = 20;
+
+/// How an entry was settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settled {
+    /// A later attempt of the client's went well.
+    Applied,
+    /// An operator applied it.
+    Retried,
+    /// An operator had it skipped.
+    Discarded,
+}
+
+impl Settled {
+    fn as_str(self) -> &'static str {
+        match self {
+            Settled::Applied => "applied",
+            Settled::Retried => "retried",
+            Settled::Discarded => "discarded",
+        }
+    }
+}
+
+const RECORD: &str = "\
+    INSERT INTO electric.rejected_transactions AS r \
+        (client_id, lsn, ts, sqlstate, message, table_name, constraint_name, column_name, operation_count, operations, complete) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::text::jsonb, $11) \
+    ON CONFLICT (client_id, lsn) DO UPDATE SET last_seen = now(), tries = r.tries + 1, ts = excluded.ts, \
+        sqlstate = excluded.sqlstate, message = excluded.message, table_name = excluded.table_name, \
+        constraint_name = excluded.constraint_name, column_name = excluded.column_name, \
+        operation_count = excluded.operation_count, operations = excluded.operations, complete = excluded.complete, \
+        state = 'waiting', settled_at = NULL \
+    RETURNING tries";
+
+const PRUNE: &str = "\
+    DELETE FROM electric.rejected_transactions WHERE id IN ( \
+        (SELECT id FROM electric.rejected_transactions ORDER BY state = 'waiting' DESC, last_seen DESC, id DESC OFFSET $2) \
+        UNION ALL \
+        (SELECT id FROM electric.rejected_transactions WHERE client_id = $1 \
+            ORDER BY state = 'waiting' DESC, last_seen DESC, id DESC OFFSET $3))";
+
+/// Puts a refused transaction among the rejected, in a Postgres transaction of its own.
+pub(super) async fn record(
+    client: &Client,
+    tx: &ClientTransaction,
+    schema: &Schema,
+    refused: &Refused,
+) -> Result<(), Error> {
+    let stored = form::store(tx, schema);
+    let (author, lsn, ms) = (tx.client.as_str(), tx.lsn.as_bytes().as_ref(), tx.timestamp_ms);
+    let ms = i64::try_from(ms).unwrap_or(i64::MAX);
+    let count = i32::try_from(tx.ops.len()).unwrap_or(i32::MAX);
+    let about = &refused.about;
+    let row = client
+        .query_one(
+            RECORD,
+            &[
+                &author,
+                &lsn,
+                &ms,
+                &refused.sqlstate,
+                &refused.message,
+                &about.table,
+                &about.constraint,
+                &about.column,
+                &count,
+                &stored.text,
+                &stored.complete,
+            ],
+        )
+        .await?;
+    if row.try_get::<_, i32>(0)? == 1 {
+        client.execute(PRUNE, &[&author, &MAX_ENTRIES, &MAX_OF_CLIENT]).await?;
+    }
+    Ok(())
+}
+
+const SETTLE: &str = "\
+    UPDATE electric.rejected_transactions SET state = $3, settled_at = now() \
+    WHERE client_id = $1 AND lsn = $2 AND state = 'waiting'";
+
+/// Settles the entry of a transaction, if it has one that waits. Within the Postgres transaction that does so.
+pub(super) async fn settle(client: &Client, tx: &ClientTransaction, how: Settled) -> Result<(), Error> {
+    let (author, lsn) = (tx.client.as_str(), tx.lsn.as_bytes().as_ref());
+    client.execute(SETTLE, &[&author, &lsn, &how.as_str()]).await.map(drop)
+}
