@@ -5,6 +5,7 @@ mod bulk;
 mod clients;
 mod fan_out;
 mod initial;
+mod journal;
 mod latency;
 mod memory;
 mod proxy;
@@ -26,7 +27,7 @@ use rig::Rig;
 /// Which measurements to make, by their names; all if there are none.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Bench {
-    /// Only these: start, memory, shapes, latency, connects, stream, writes, bulk, proxy, fan-out, routing, initial, rush.
+    /// Only these: start, memory, shapes, latency, connects, stream, journal, writes, bulk, proxy, fan-out, routing, initial, rush.
     only: Vec<String>,
     /// Print the table without adding it to BENCHMARKS.md.
     #[arg(long)]
@@ -59,6 +60,9 @@ pub(crate) async fn run(bench: Bench) -> Result<()> {
     }
     if wanted("stream") {
         stream::measure(log, &mut report).await?;
+    }
+    if wanted("journal") {
+        journal::measure(log, &mut report).await?;
     }
     if wanted("writes") {
         writes::measure(&rig, &mut report).await?;

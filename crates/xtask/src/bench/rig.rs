@@ -24,6 +24,8 @@ pub(crate) struct Rig {
     pub(crate) port: u16,
     /// Where its migrations proxy listens.
     proxy_port: u16,
+    /// `TIELINE_DATA_DIR`, if it is not a folder of the rig's own.
+    pub(crate) data_dir: Option<&'static str>,
 }
 
 /// What the migrations proxy asks for.
@@ -54,6 +56,7 @@ impl Rig {
             log: log.to_path_buf(),
             port: free_port()?,
             proxy_port: free_port()?,
+            data_dir: None,
         };
         rig.connect_to("postgres").await?.batch_execute(&format!("CREATE DATABASE {DATABASE}")).await?;
         Ok(rig)
@@ -69,7 +72,7 @@ impl Rig {
             .arg("serve")
             .env("DATABASE_URL", self.cluster.url(DATABASE))
             .env("DATABASE_REQUIRE_SSL", "false")
-            .env("TIELINE_DATA_DIR", self.cluster.data_directory().join("journals"))
+            .env("TIELINE_DATA_DIR", self.data_directory())
             .env("AUTH_MODE", "insecure")
             .env("HTTP_PORT", self.port.to_string())
             .env("PG_PROXY_PORT", self.proxy_port.to_string())
@@ -95,6 +98,11 @@ impl Rig {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
         Ok(started.elapsed())
+    }
+
+    /// Where the service keeps its journal.
+    pub(crate) fn data_directory(&self) -> PathBuf {
+        self.data_dir.map_or_else(|| self.cluster.data_directory().join("journals"), PathBuf::from)
     }
 
     async fn is_ready(&self) -> bool {
