@@ -27,4 +27,5 @@ mod watchers;
 mod websocket;
 
 pub use config::Config;
+pub use postgres::writer::rejected;
 pub use service::Service;

@@ -34,11 +34,7 @@ const SELF_REFERRING_BYTES: usize = 512 << 20;
 const MENDINGS: usize = 8;
 
 /// Tries to apply `tx`. The session is outside of any transaction afterwards, or not usable.
-pub async fn attempt(
-    session: &mut Session,
-    job: Job<'_>,
-    schema: &Schema,
-) -> Result<Applied, Failure> {
+pub async fn attempt(session: &mut Session, job: Job<'_>, schema: &Schema) -> Result<Applied, Failure> {
     let tx = job.tx;
     let batches = batch::split(tx, schema).map_err(Failure::Permanent)?;
     if tx.timestamp_ms > LAST_MS {
@@ -377,7 +373,8 @@ pub(super) fn parameters<'a>(
     rows: &[&'a Merged],
 ) -> Vec<Parameter<'a>> {
     let mut parameters: Vec<Parameter<'a>> = Vec::with_capacity(table.columns.len() + 4);
-    if matches!(kind, Kind::Entomb | Kind::InsertShadows | Kind::UpdateShadows | Kind::Bury | Kind::Withdraw) {
+    if matches!(kind, Kind::Entomb | Kind::InsertShadows | Kind::UpdateShadows | Kind::Bury | Kind::Withdraw)
+    {
         parameters.push(Box::new(OwnTag(tag)));
     }
     let given = |rows: &[&'a Merged]| Values(rows.iter().map(|row| Some(&row.given)).collect());

@@ -72,7 +72,8 @@ impl WriterPool {
         size: usize,
     ) -> WriterPool {
         let limits = Limits::default();
-        let sessions = Sessions { config, limits, idle: Mutex::new(Vec::new()), away: AtomicBool::new(false) };
+        let sessions =
+            Sessions { config, limits, idle: Mutex::new(Vec::new()), away: AtomicBool::new(false) };
         let size = size.clamp(1, Semaphore::MAX_PERMITS);
         WriterPool {
             schema: Box::new(schema),

@@ -203,11 +203,16 @@ impl Found<'_> {
                 op.written = vec![false; op.written.len()];
                 op.values.resize(table.columns.len(), Field::Absent);
                 for earlier in self.ops.iter().rev() {
-                    let absent = op.values.iter_mut().zip(&earlier.values).filter(|(value, _)| **value == Field::Absent);
+                    let absent = op
+                        .values
+                        .iter_mut()
+                        .zip(&earlier.values)
+                        .filter(|(value, _)| **value == Field::Absent);
                     absent.for_each(|(value, given)| *value = given.clone());
                 }
             }
-            let removed = self.ops.iter().map(|op| ClientOp { kind: ClientOpKind::Delete, ..ClientOp::clone(op) });
+            let removed =
+                self.ops.iter().map(|op| ClientOp { kind: ClientOpKind::Delete, ..ClientOp::clone(op) });
             let removed: Vec<ClientOp> = removed.collect();
             made.into_iter().chain(removed).collect()
         };

@@ -14,7 +14,7 @@ mod source;
 
 use std::{path::PathBuf, time::Duration};
 
-use postgres::connection::ConnectConfig;
+use postgres::{connection::ConnectConfig, writer::Limits};
 use uuid::Uuid;
 
 pub use self::proxy::ProxyConfig;
@@ -46,6 +46,8 @@ pub struct Config {
     pub data_dir: Option<PathBuf>,
     /// Bounds on shapes, and on what they cost.
     pub shapes: ShapeConfig,
+    /// Bounds of one attempt to apply a client's transaction.
+    pub writer: Limits,
     /// Between two looks for changes of synced tables that nobody captured.
     pub drift_interval: Duration,
     /// What clients are told as the server's identity; never empty.
@@ -150,6 +152,7 @@ impl Config {
         };
         let data_dir = data_dir::read(&mut source, lookup);
         let shapes = shapes::read(&mut source);
+        let writer = read_writer(&mut source);
         let drift_interval = source
             .read(s::TIELINE_DRIFT_INTERVAL, |v| parse::duration_from(v, Duration::from_secs(1), "1s"))
             .unwrap_or(Duration::from_secs(10));
@@ -168,6 +171,7 @@ impl Config {
                 window,
                 data_dir,
                 shapes,
+                writer,
                 drift_interval,
                 instance_id,
                 shutdown_timeout,
@@ -185,6 +189,21 @@ impl Config {
     pub fn from_environment() -> Result<Config, Banner> {
         Config::from_lookup(&|name| std::env::var_os(name))
     }
+
+    /// What a command needs that only works on the database: where that is, and the bounds of what it does there. Other
+    /// settings are not looked at. From the environment of the process.
+    ///
+    /// # Errors
+    /// The banner that names every fault.
+    pub fn database_from_environment() -> Result<(ConnectConfig, Limits), Banner> {
+        let lookup = |name: &str| std::env::var_os(name);
+        let mut source = Source::new(&lookup);
+        let (database, writer) = (read_database(&mut source), read_writer(&mut source));
+        match (database, source.finish().0) {
+            (Some(database), faults) if faults.is_empty() => Ok((database, writer)),
+            (_, faults) => Err(Banner::configuration(&faults)),
+        }
+    }
 }
 
 fn read_auth(source: &mut Source<'_>, lookup: Lookup<'_>) -> Option<auth::AuthConfig> {
@@ -200,6 +219,12 @@ fn read_auth(source: &mut Source<'_>, lookup: Lookup<'_>) -> Option<auth::AuthCo
             None
         }
     }
+}
+
+fn read_writer(source: &mut Source<'_>) -> Limits {
+    let least = |value: &str| parse::duration_from(value, Duration::from_secs(1), "1s");
+    let statement = source.read(s::TIELINE_STATEMENT_TIMEOUT, least);
+    Limits { statement: statement.unwrap_or(Limits::default().statement), ..Limits::default() }
 }
 
 fn read_database(source: &mut Source<'_>) -> Option<ConnectConfig> {

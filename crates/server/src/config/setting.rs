@@ -41,6 +41,8 @@ settings! {
             "Whether connections to Postgres must be encrypted; `false` tries without when Postgres offers no TLS."
         DATABASE_USE_IPV6 "`false`"
             "Which address family is tried first; all addresses of the host are tried in the end."
+        TIELINE_STATEMENT_TIMEOUT "`30s`"
+            "How long one statement of a client's transaction may take, triggers of your own included; at least 1s. After three tries the transaction is rejected."
         TIELINE_DRIFT_INTERVAL "`10s`"
             "How often synced tables are compared with what is recorded of them, for changes that nobody captured; at least 1s."
         ELECTRIC_WRITE_TO_PG_MODE "`direct_writes`"

@@ -3,6 +3,7 @@
 mod dev;
 mod keys;
 mod reference;
+mod rejected;
 mod serve;
 mod token;
 
@@ -30,6 +31,8 @@ enum Command {
     Keys(keys::KeysArgs),
     /// Make, show and judge tokens
     Token(token::TokenArgs),
+    /// Look at clients' transactions that Postgres refused, and decide about them
+    Rejected(rejected::RejectedArgs),
     /// Print the reference of all settings, in Markdown
     Reference,
 }
@@ -42,6 +45,7 @@ impl Cli {
             Command::Dev(args) => dev::run(&args),
             Command::Keys(args) => finish(keys::run(&args)),
             Command::Token(args) => finish(token::run(&args)),
+            Command::Rejected(args) => rejected::run(&args),
             Command::Reference => reference::run(),
         }
     }

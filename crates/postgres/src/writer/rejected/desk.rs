@@ -69,7 +69,9 @@ pub enum DeskError {
     #[error("Postgres can't be reached: {}", chain(.0))]
     Connect(#[source] Box<OpenError>),
     /// No service has been here yet, or an old one.
-    #[error("the database has no table electric.rejected_transactions: has this release of the service ever run on it?")]
+    #[error(
+        "the database has no table electric.rejected_transactions: has this release of the service ever run on it?"
+    )]
     NotInstalled,
     /// Postgres refused something else.
     #[error("Postgres: {}", chain(.0))]
