@@ -163,6 +163,20 @@ const SQL: [&str; 9] = [
     "DELETE FROM electric.client_subscriptions WHERE client_id = $1 AND subscription_id = ANY ($2)",
 ];
 
+/// Forgets of all clients what [`Update::Clear`] forgets of one, in one statement: their positions are those of another history.
+///
+/// # Errors
+/// If Postgres can't be asked. Nothing is forgotten then.
+pub async fn forget_all(client: &Client) -> Result<(), tokio_postgres::Error> {
+    client
+        .batch_execute(
+            "WITH ended AS (DELETE FROM electric.client_subscriptions)
+             UPDATE electric.clients SET pending_last = NULL, pending_versions = NULL, observed = '{}'
+             WHERE pending_last IS NOT NULL OR observed <> '{}'",
+        )
+        .await
+}
+
 type Parameter = Box<dyn ToSql + Sync + Send>;
 
 type Command = (Sql, Vec<Parameter>);

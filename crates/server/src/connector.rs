@@ -1,32 +1,33 @@
-//! The task that follows Postgres: connect, check, install, load, stream; and begin again when the connection is lost.
+//! The task that follows Postgres: connect, check, install, decide where to go on, stream; and again when the connection is lost.
 //!
 //! What connections share (the [`Hub`] with its window of transactions) outlives a lost connection: the stream goes on after the
 //! last transaction that was handed over, so clients notice nothing but a pause. Only when the stream can't go on without a
-//! gap (the slot is gone, the database is another one) is everything made anew, and clients are sent away to come back.
+//! gap is everything made anew, and clients are sent away to come back; see [`postgres::replication::decide`].
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+mod beginning;
+mod waiting;
+
+use std::{convert::Infallible, path::PathBuf, sync::Arc, time::Duration};
 
 use change::Lsn;
+use parking_lot::Mutex;
 use postgres::{
-    assemble::History,
-    catalogue,
     connection::{ConnectConfig, Purpose, connect},
     install::{self, LeftOverSubscription},
-    replication::{self, Control, Event, Publication, SlotFate, Started},
+    replication::{self, Beginning, Control, Event, Gap, Kept, Situation, SlotState, decide},
 };
 use session::SessionConfig;
+use tokio_postgres::Client;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::{Banner, ClientLimits, Config, ShapeConfig},
     connection::Hub,
     connector_error::{Failure, Recovery},
-    database::Database,
     drift::{self, Detector},
+    history,
     http::App,
-    instances::{self, Instances, SharedWorld},
     readiness::Phase,
-    stream::Stream,
 };
 
 /// The publication that everything synced is in.
@@ -45,22 +46,27 @@ pub struct Connector {
     session: SessionConfig,
     limits: ClientLimits,
     window: journal::Limits,
+    data_dir: Option<PathBuf>,
     shapes: ShapeConfig,
     drift_interval: Duration,
+    past: Arc<Mutex<Past>>,
 }
 
 /// What outlives a lost connection.
 struct Following {
     stream: replication::Stream,
-    /// There is one from the first time that the stream is connected.
-    begun: Option<Begun>,
-    history: History,
+    hub: Arc<Hub>,
+    /// Where the publication was missing when the stream was last there.
+    unpublished_at: Option<Lsn>,
 }
 
-struct Begun {
-    hub: Arc<Hub>,
-    /// Tells one database from another.
-    identity: (String, u32),
+/// What a history that has ended leaves to the one after it.
+#[derive(Clone, Default)]
+struct Past {
+    /// How far clients may have been told of it.
+    handed_out: Option<Kept>,
+    /// It ended for this, and can't be continued whatever else may be found.
+    ended: Option<Gap>,
 }
 
 impl Connector {
@@ -81,8 +87,10 @@ impl Connector {
             session,
             limits: config.clients,
             window: config.window,
+            data_dir: config.data_dir,
             shapes: config.shapes,
             drift_interval: config.drift_interval,
+            past: Arc::default(),
         }
     }
 
@@ -94,8 +102,8 @@ impl Connector {
                 Ok(outcome) => return outcome,
                 Err(_) => {
                     self.app.readiness.enter(Phase::Failed);
-                    self.begin_anew();
                     tracing::error!("the task that follows Postgres has failed, and is started again");
+                    self.send_away(None).await;
                 }
             }
             tokio::select! {
@@ -116,12 +124,12 @@ impl Connector {
                 failure = self.follow(&mut following, &mut recovery) => failure,
             };
             self.app.readiness.enter(Phase::Initialization);
-            if let Failure::Gap = failure {
+            self.app.readiness.explain(failure.plainly());
+            if let Failure::Gap(gap) = failure {
                 tracing::warn!(
-                    "the stream can't be continued without a gap: clients are disconnected and begin anew"
+                    "clients are disconnected to load their data again, since the stream of changes can't be continued: {gap}"
                 );
-                self.begin_anew();
-                following = None;
+                self.send_away(following.take().map(|following| (following, gap))).await;
                 continue;
             }
             let delay = match recovery.after(&failure) {
@@ -135,10 +143,19 @@ impl Connector {
         }
     }
 
-    /// Sends everybody away; they may come back when there is a new hub.
-    fn begin_anew(&self) {
+    /// Ends a history: sends everybody away, who may come back when there is a new hub, and lets go of the journal.
+    async fn send_away(&self, ended: Option<(Following, Gap)>) {
+        if let Some((following, gap)) = &ended {
+            let mut past = self.past.lock();
+            past.handed_out = following.stream.kept().cloned();
+            // Whatever else it was, may turn out to have been for a moment only.
+            past.ended = Some(gap.clone()).filter(|gap| *gap == Gap::Unpublished);
+        }
+        drop(ended);
         if let Some(hub) = self.app.hub.swap(None) {
             hub.closing.cancel();
+            // What can't be written comes from Postgres again.
+            let _ = hub.stream.close().await;
         }
     }
 
@@ -155,14 +172,34 @@ impl Connector {
         following: &mut Option<Following>,
         recovery: &mut Recovery,
     ) -> Result<Infallible, Failure> {
-        let target = self.prepare(following).await?;
-        let Some(following) = following else { return Err(Failure::Gap) };
+        let mut client = connect(&self.config, Purpose::Service).await?;
+        install::preflight(&client).await.map_err(Failure::Preflight)?;
+        let mut arrival = replication::Arrival::log_in(&self.config).await?;
+        let opened = match following {
+            None => Some(self.open_journal(&mut arrival).await?),
+            Some(_) => None,
+        };
+        let predecessor = following.as_ref().and_then(|following| following.stream.process());
+        self.claim(&mut arrival, predecessor).await?;
+        if client.is_closed() {
+            client = connect(&self.config, Purpose::Service).await?;
+        }
+        self.prepare(&mut client).await?;
+        let situation = arrival.look().await?;
+        self.app.readiness.enter(Phase::EstablishingReplConn);
+        let following = match (following, opened) {
+            (Some(following), _) => {
+                go_on(following, arrival, situation).await?;
+                following
+            }
+            (nothing, Some(opened)) => nothing.insert(self.begin(&client, arrival, situation, opened).await?),
+            (None, None) => return Err(Failure::Answer("a question that was not asked")),
+        };
+        let target = database_position(&client).await?;
+        drop(client);
         if let Some(proxy) = &self.app.proxy {
             proxy.open().map_err(Failure::ProxyPort)?;
         }
-        self.app.readiness.enter(Phase::EstablishingReplConn);
-        let started = following.stream.connect().await?;
-        let hub = self.hub(following, &started)?;
         self.app.readiness.enter(Phase::Subscribing);
         let control = following.stream.control();
         control.reach(target);
@@ -172,21 +209,38 @@ impl Connector {
             interval: self.drift_interval,
             control: control.clone(),
         };
+        let hub = following.hub.clone();
         tokio::select! {
-            failed = self.stream(following, &hub, target, &control, recovery) => failed,
+            failed = self.stream(following, target, recovery) => failed,
             never = detector.run() => match never {},
+            never = self.confirm(&hub, &control) => match never {},
         }
+    }
+
+    /// Everything that the database needs before it can be streamed from.
+    async fn prepare(&self, client: &mut Client) -> Result<(), Failure> {
+        let installed = install::install(client).await?;
+        if installed.took_over_legacy {
+            tracing::info!("took over the tables that the old service has synced in this database");
+        }
+        match install::drop_legacy_subscription(client).await? {
+            LeftOverSubscription::Absent => {}
+            LeftOverSubscription::Dropped => tracing::info!("dropped the left-over subscription postgres_1"),
+            LeftOverSubscription::NotPermitted { sql } => tracing::warn!(
+                "the left-over subscription postgres_1 makes Postgres retry for ever, and the role may not drop it. Run as superuser: {sql}"
+            ),
+        }
+        Ok(drift::at_start(&self.app, client).await?)
     }
 
     /// Hands on what the stream brings.
     async fn stream(
         &self,
         following: &mut Following,
-        hub: &Hub,
         target: Lsn,
-        control: &Control,
         recovery: &mut Recovery,
     ) -> Result<Infallible, Failure> {
+        let Following { stream, hub, unpublished_at } = following;
         loop {
             // Looked at before the first event: an idle database may have none for a long while.
             if !self.app.readiness.is_ready() && hub.stream.position() >= target {
@@ -194,81 +248,65 @@ impl Connector {
                 recovery.succeeded();
                 tracing::info!("Successfully initialized Postgres connector \"postgres_1\".");
             }
-            for event in following.stream.next_batch().await? {
+            let events = match stream.next_batch().await {
+                Ok(events) => events,
+                // Once more in the same place, though it has been made again meanwhile.
+                Err(error) if error.is_unpublished() && *unpublished_at == Some(hub.stream.position()) => {
+                    return Err(Failure::Gap(Gap::Unpublished));
+                }
+                Err(error) => {
+                    *unpublished_at = error.is_unpublished().then(|| hub.stream.position());
+                    return Err(error.into());
+                }
+            };
+            for event in events {
                 match event {
-                    Event::Commit(committed) => {
-                        hub.stream.append(*committed);
-                    }
+                    Event::Commit(committed) => hub.stream.append(*committed),
                     Event::Reached(position) => hub.stream.advance(position),
                 }
             }
-            control.confirm(hub.stream.confirmable());
-        }
-    }
-
-    /// Everything before the stream: the checks, schema `electric`, and the first time the history. The answer is the position
-    /// that has to be reached before clients are served.
-    async fn prepare(&self, following: &mut Option<Following>) -> Result<Lsn, Failure> {
-        let mut client = connect(&self.config, Purpose::Service).await?;
-        install::preflight(&client).await.map_err(Failure::Preflight)?;
-        let installed = install::install(&mut client).await?;
-        if installed.took_over_legacy {
-            tracing::info!("took over the tables that the old service has synced in this database");
-        }
-        match install::drop_legacy_subscription(&client).await? {
-            LeftOverSubscription::Absent => {}
-            LeftOverSubscription::Dropped => tracing::info!("dropped the left-over subscription postgres_1"),
-            LeftOverSubscription::NotPermitted { sql } => tracing::warn!(
-                "the left-over subscription postgres_1 makes Postgres retry for ever, and the role may not drop it. Run as superuser: {sql}"
-            ),
-        }
-        drift::at_start(&self.app, &client).await?;
-        if following.is_none() {
-            let catalogue = catalogue::load(&client).await?;
-            for table in &catalogue.dropped {
-                tracing::warn!(table, "a synced table has been dropped while nobody looked");
+            tokio::select! {
+                biased;
+                () = hub.stream.has_room() => {}
+                broken = stream.idle() => return Err(broken.into()),
             }
-            let position = database_position(&client).await?;
-            let history = History::of(&catalogue, position);
-            let publication = Publication { config: self.config.clone(), name: PUBLICATION.to_owned() };
-            let stream = replication::Stream::new(publication, history.clone(), None);
-            *following = Some(Following { stream, begun: None, history });
-            return Ok(position);
         }
-        database_position(&client).await
     }
 
-    /// What connections share: made when the stream has begun for the first time.
-    fn hub(&self, following: &mut Following, started: &Started) -> Result<Arc<Hub>, Failure> {
-        let identity = (started.system.clone(), started.database);
-        if let Some(begun) = &following.begun {
-            let continues = begun.identity == identity && !started.gap;
-            return if continues { Ok(begun.hub.clone()) } else { Err(Failure::Gap) };
+    /// Lets Postgres forget what is durable; no more of it once the service stops. So whoever comes after us, even without our journal,
+    /// finds a slot that stands before the positions that idle clients are moved to when they are sent away.
+    async fn confirm(&self, hub: &Hub, control: &Control) -> Infallible {
+        tokio::select! {
+            biased;
+            () = self.app.readiness.reached(Phase::Stopping) => std::future::pending().await,
+            never = history::confirm(&hub.stream, control) => match never {},
         }
-        match started.slot.fate {
-            SlotFate::Found => {}
-            SlotFate::Made => tracing::info!(slot = started.slot.name, "made the replication slot"),
-            SlotFate::MadeAnew => tracing::warn!(
-                slot = started.slot.name,
-                "Postgres had invalidated the replication slot; it was made anew. Clients have to load their data again"
-            ),
-        }
-        let history = std::mem::take(&mut following.history);
-        let stream = Arc::new(Stream::in_memory(started.position, self.window, &history));
-        let control = following.stream.control();
-        let kept = instances::Settings { kept: self.shapes.cache, ..instances::Settings::default() };
-        let instances = Instances::new(&self.config, stream.clone(), control.clone(), kept);
-        let world = Arc::new(SharedWorld::new(stream.clone(), instances));
-        let database = Arc::new(Database::new(&self.config, &self.shapes, &stream, control));
-        let verifier = auth::Verifier::new(self.auth.clone());
-        let hub = Hub::new(self.session.clone(), verifier, stream, world, database, self.limits);
-        following.begun = Some(Begun { hub: hub.clone(), identity });
-        self.app.hub.store(Some(hub.clone()));
-        Ok(hub)
     }
 }
 
-async fn database_position(client: &tokio_postgres::Client) -> Result<Lsn, Failure> {
+/// Continues on another connection.
+async fn go_on(
+    following: &mut Following,
+    arrival: replication::Arrival,
+    situation: Situation,
+) -> Result<(), Failure> {
+    let kept = following.stream.kept();
+    let position = decide(kept, &situation).map_err(Failure::Gap)?;
+    let timeline = situation.timelines.present;
+    if kept.is_some_and(|kept| kept.timeline != timeline) {
+        tracing::warn!(
+            timeline,
+            "another server has taken over from the one before it, with everything that clients have seen and with the replication slot: \
+             the stream goes on"
+        );
+        following.hub.stream.note_timeline(timeline);
+    }
+    let SlotState::Found(slot) = situation.slot else { return Err(Failure::Gap(Gap::SlotMissing)) };
+    let beginning = Beginning { identity: situation.identity, timeline, position };
+    Ok(following.stream.begin(arrival, &slot, beginning).await?)
+}
+
+async fn database_position(client: &Client) -> Result<Lsn, Failure> {
     let row = client.query_one("SELECT pg_current_wal_insert_lsn()::text", &[]).await?;
     row.try_get::<_, &str>(0)?.parse().map_err(|_| Failure::Answer("pg_current_wal_insert_lsn()"))
 }

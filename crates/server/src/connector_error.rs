@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use journal::OpenError;
 use postgres::{
     catalogue::CatalogueError,
     connection::ConnectError,
     install::{InstallError, PreflightFault},
-    replication::StreamError,
+    replication::{Gap, StreamError},
 };
 
 use crate::config::Banner;
@@ -39,9 +40,72 @@ pub enum Failure {
     #[error("{}", .0.text())]
     ProxyPort(Banner),
     /// The stream can't be continued.
-    #[error("the stream can't be continued without a gap")]
-    Gap,
+    #[error("the stream can't be continued without a gap: {0}")]
+    Gap(Gap),
+    /// The journal can't be had.
+    #[error(transparent)]
+    Journal(#[from] OpenError),
 }
+
+impl Failure {
+    /// What it is for whoever looks at the status: plain, and without anything about the network or the role.
+    #[must_use]
+    pub fn plainly(&self) -> &'static str {
+        match self {
+            failure if failure.is_busy() => ANOTHER_INSTANCE,
+            failure if failure.is_absence() => {
+                "Postgres can't be reached, or is starting. It is tried again all the time"
+            }
+            Failure::Connect(error) if error.code().is_some() => {
+                "Postgres refuses the connection; the log says why. It is tried again all the time"
+            }
+            Failure::Connect(_) => {
+                "Postgres can't be connected to; the log says why. It is tried again all the time"
+            }
+            Failure::Preflight(_) | Failure::Install(_) | Failure::Catalogue(_) => {
+                "the database can't be prepared; the log says why. It is tried again all the time"
+            }
+            Failure::Journal(_) => {
+                "the journal can't be opened; the log says why. It is tried again all the time"
+            }
+            Failure::Gap(_) => "the stream of changes begins anew; the log says why",
+            Failure::Stream(_) | Failure::Query(_) | Failure::Answer(_) | Failure::ProxyPort(_) => {
+                "the connection to Postgres broke. It is made again at once"
+            }
+        }
+    }
+
+    /// Whether another process has what is needed, and may be about to go.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        match self {
+            Failure::Stream(error) => error.is_slot_busy(),
+            Failure::Journal(error) => matches!(error, OpenError::Locked(_)),
+            _ => false,
+        }
+    }
+
+    /// Whether there is no Postgres at the moment: it is away, starting, stopping, or full.
+    #[must_use]
+    pub fn is_absence(&self) -> bool {
+        let connect = match self {
+            Failure::Connect(error) | Failure::Stream(StreamError::Connect(error)) => error,
+            _ => return false,
+        };
+        match connect {
+            ConnectError::Unreachable { .. }
+            | ConnectError::Resolve { .. }
+            | ConnectError::Lost { .. }
+            | ConnectError::TimedOut { .. }
+            | ConnectError::WrongTarget { .. } => true,
+            other => other.code().is_some_and(|code| code.starts_with("57P") || code == "53300"),
+        }
+    }
+}
+
+/// What is said while another instance serves.
+pub const ANOTHER_INSTANCE: &str =
+    "another instance of the service follows this database. This one takes over as soon as that one stops";
 
 fn list(faults: &[PreflightFault]) -> String {
     faults.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
@@ -56,9 +120,12 @@ pub struct Recovery {
 }
 
 impl Recovery {
-    /// Longest pause. A server that is only not there yet is asked more often, so that the service is ready soon after it.
+    /// Longest pause.
     const LONGEST: Duration = Duration::from_secs(10);
-    const LONGEST_UNREACHABLE: Duration = Duration::from_secs(2);
+    /// A server that is only not there yet is asked more often, so that the service is ready soon after it.
+    const LONGEST_ABSENT: Duration = Duration::from_secs(1);
+    /// Another instance that may be about to go.
+    const LONGEST_BUSY: Duration = Duration::from_millis(200);
 
     /// The stream runs.
     pub fn succeeded(&mut self) {
@@ -73,20 +140,19 @@ impl Recovery {
         if let Some(banner) = self.fatal(failure) {
             return Err(banner);
         }
-        let unreachable = matches!(
-            failure,
-            Failure::Connect(
-                ConnectError::Unreachable { .. } | ConnectError::Resolve { .. } | ConnectError::Lost { .. }
-            )
-        );
-        let busy = matches!(failure, Failure::Stream(error) if error.is_slot_busy());
+        let (absent, busy) = (failure.is_absence(), failure.is_busy());
         let first_loss = self.succeeded_once && self.failures == 0;
         self.failures += 1;
         let delay = match self.failures {
             _ if first_loss => Duration::from_millis(100),
+            n if absent => Duration::from_millis(125 << n.min(6)),
             n => Duration::from_millis(500 << n.min(6)),
         };
-        let longest = if unreachable || busy { Self::LONGEST_UNREACHABLE } else { Self::LONGEST };
+        let longest = match (busy, absent) {
+            (true, _) => Self::LONGEST_BUSY,
+            (_, true) => Self::LONGEST_ABSENT,
+            _ => Self::LONGEST,
+        };
         let delay = delay.min(longest);
         let text = if busy {
             format!("{failure}. Another instance of Electric appears to be connected to this database")
@@ -124,6 +190,9 @@ impl Recovery {
                 Some(Banner::new(title, faults.iter().map(ToString::to_string).collect()))
             }
             Failure::ProxyPort(banner) => Some(banner.clone()),
+            Failure::Journal(error @ (OpenError::Foreign { .. } | OpenError::Newer { .. })) => {
+                Some(Banner::new("CONFIGURATION ERROR", vec![error.to_string()]))
+            }
             Failure::Install(error @ InstallError::Newer { .. }) => {
                 Some(Banner::new("DATABASE CONFIGURATION ERROR", vec![error.to_string()]))
             }
@@ -159,6 +228,23 @@ mod tests {
         assert_eq!(seconds, [1, 2, 4, 8, 10, 10]);
         recovery.succeeded();
         assert_eq!(recovery.after(&refused()).unwrap(), Duration::from_millis(100));
+    }
+
+    #[test]
+    fn a_server_that_is_not_there_yet_is_asked_often() {
+        let starting = || {
+            Failure::Connect(ConnectError::Refused {
+                code: "57P03".to_owned(),
+                message: "the database system is starting up".to_owned(),
+                encrypted: false,
+            })
+        };
+        let mut recovery = Recovery::default();
+        let pauses: Vec<u128> = (0..5).map(|_| recovery.after(&starting()).unwrap().as_millis()).collect();
+        assert_eq!(pauses, [250, 500, 1000, 1000, 1000]);
+        let busy = || Failure::Stream(StreamError::Busy);
+        assert!(recovery.after(&busy()).unwrap() <= Duration::from_millis(250));
+        assert!(busy().plainly().contains("another instance"), "{}", busy().plainly());
     }
 
     #[test]

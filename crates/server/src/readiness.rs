@@ -1,5 +1,7 @@
 //! Whether the service can serve, and if not, how far it has come.
 
+use std::{sync::Arc, time::SystemTime};
+
 use tokio::sync::watch;
 
 /// What the service is doing about Postgres. The words of the first three are those of the old service.
@@ -55,13 +57,25 @@ impl Phase {
     }
 }
 
-/// The phase, shared. Stopping is final.
+/// How the service is, for whoever asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Condition {
+    /// What it is doing.
+    pub phase: Phase,
+    /// Since when it serves, or does not.
+    pub since: SystemTime,
+    /// Why it does not, in plain words, if that is known. Holds no secrets, and no addresses.
+    pub why: Option<Arc<str>>,
+}
+
+/// The condition, shared. Stopping is final.
 #[derive(Debug)]
-pub struct Readiness(watch::Sender<Phase>);
+pub struct Readiness(watch::Sender<Condition>);
 
 impl Default for Readiness {
     fn default() -> Readiness {
-        Readiness(watch::Sender::new(Phase::Initialization))
+        let phase = Phase::Initialization;
+        Readiness(watch::Sender::new(Condition { phase, since: SystemTime::now(), why: None }))
     }
 }
 
@@ -69,7 +83,13 @@ impl Readiness {
     /// The phase now.
     #[must_use]
     pub fn phase(&self) -> Phase {
-        *self.0.borrow()
+        self.0.borrow().phase
+    }
+
+    /// The phase, since when, and why.
+    #[must_use]
+    pub fn condition(&self) -> Condition {
+        self.0.borrow().clone()
     }
 
     /// Whether clients are served.
@@ -81,9 +101,25 @@ impl Readiness {
     /// Enters a phase, unless the service is stopping.
     pub fn enter(&self, phase: Phase) {
         self.0.send_if_modified(|now| {
-            let changes = *now != phase && *now != Phase::Stopping;
+            let changes = now.phase != phase && now.phase != Phase::Stopping;
             if changes {
-                *now = phase;
+                if phase == Phase::Stopping || (now.phase == Phase::Ready) != (phase == Phase::Ready) {
+                    now.since = SystemTime::now();
+                    now.why = None;
+                }
+                now.phase = phase;
+            }
+            changes
+        });
+    }
+
+    /// Says why clients are not served, until they are.
+    pub fn explain(&self, why: &str) {
+        self.0.send_if_modified(|now| {
+            let changes =
+                !matches!(now.phase, Phase::Ready | Phase::Stopping) && now.why.as_deref() != Some(why);
+            if changes {
+                now.why = Some(why.into());
             }
             changes
         });
@@ -92,7 +128,7 @@ impl Readiness {
     /// Waits for a phase.
     pub async fn reached(&self, phase: Phase) {
         // The sender lives as long as `self`, so waiting can't fail.
-        let _ = self.0.subscribe().wait_for(|now| *now == phase).await;
+        let _ = self.0.subscribe().wait_for(|now| now.phase == phase).await;
     }
 }
 
@@ -106,6 +142,22 @@ mod tests {
         readiness.enter(Phase::Stopping);
         readiness.enter(Phase::Ready);
         assert_eq!(readiness.phase(), Phase::Stopping);
+    }
+
+    #[test]
+    fn an_outage_keeps_its_beginning_and_its_newest_reason() {
+        let readiness = Readiness::default();
+        readiness.enter(Phase::Ready);
+        readiness.explain("nothing is wrong");
+        assert_eq!(readiness.condition().why, None);
+        readiness.enter(Phase::Initialization);
+        let since = readiness.condition().since;
+        readiness.explain("Postgres can't be reached");
+        readiness.enter(Phase::EstablishingReplConn);
+        let now = readiness.condition();
+        assert_eq!((now.since, now.why.as_deref()), (since, Some("Postgres can't be reached")));
+        readiness.enter(Phase::Ready);
+        assert_eq!(readiness.condition().why, None);
     }
 
     #[test]

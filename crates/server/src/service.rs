@@ -17,6 +17,9 @@ use crate::{
 /// Between two looks at what was folded in the log.
 const FOLDING: Duration = Duration::from_secs(10);
 
+/// How much of the time to stop in may be spent on clients.
+const SOCKETS_SHARE: f64 = 0.8;
+
 /// A running service. It goes on until [`Service::stop`]; dropping it stops nothing in good order.
 pub struct Service {
     app: Arc<App>,
@@ -103,25 +106,33 @@ impl Service {
     }
 
     /// Stops in good order, within the time that the configuration gives: no more upgrades; transactions in hand are finished,
-    /// sockets closed with 1001 and sessions of the proxy with 57P01; the replication connection is released; at last the port is closed, so that the status is
-    /// told until then.
+    /// idle clients moved to the present position, sockets closed with 1001 and sessions of the proxy with 57P01; the replication
+    /// connection is released, the journal written and let go of; at last the port is closed, so that the status is
+    /// told until then. What lasts too long is cut off: a client transaction is then applied as a whole or not at all, and
+    /// the client sends it again.
     pub async fn stop(&mut self) {
         self.app.readiness.enter(Phase::Stopping);
-        let orderly = async {
-            tokio::join!(close_sockets(&self.app), close_proxy(&self.app));
-            self.disconnect.cancel();
+        // The rest has to do with what remains: it takes no time unless the disk fails.
+        let sockets = async { tokio::join!(close_sockets(&self.app), close_proxy(&self.app)) };
+        let in_time =
+            tokio::time::timeout(self.shutdown_timeout.mul_f64(SOCKETS_SHARE), sockets).await.is_ok();
+        fail::fail_point!("service::stop");
+        self.disconnect.cancel();
+        let rest = async {
             if !self.connector.is_finished() {
                 // Its answer does not matter any more.
                 let _ = (&mut self.connector).await;
             }
+            close_journal(&self.app).await;
+            fail::fail_point!("service::stopped");
             self.hang_up.cancel();
             self.listeners.close();
             self.listeners.wait().await;
         };
-        if tokio::time::timeout(self.shutdown_timeout, orderly).await.is_err() {
+        let rest = tokio::time::timeout(self.shutdown_timeout.mul_f64(1.0 - SOCKETS_SHARE), rest);
+        if rest.await.is_err() || !in_time {
             tracing::warn!("not everything ended within TIELINE_SHUTDOWN_TIMEOUT; the rest is cut off");
         }
-        self.disconnect.cancel();
         self.hang_up.cancel();
         tracing::info!("stopped");
     }
@@ -165,6 +176,16 @@ async fn close_sockets(app: &App) {
         hub.closing.cancel();
         hub.tasks.close();
         hub.tasks.wait().await;
+    }
+}
+
+async fn close_journal(app: &App) {
+    if let Some(hub) = app.hub.load_full()
+        && hub.stream.close().await.is_err()
+    {
+        tracing::warn!(
+            "not all of the journal could be written; what is missing comes from Postgres again at the next start"
+        );
     }
 }
 

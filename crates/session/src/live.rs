@@ -162,6 +162,15 @@ impl Live {
         Ok(())
     }
 
+    /// The service stops: the client is to find itself as far on as it can be when it comes back.
+    pub(crate) fn hand_over(&mut self, cx: &mut Context<'_>) {
+        if self.start.is_none()
+            && let Some(outbound) = &mut self.outbound
+        {
+            outbound.hand_over(cx);
+        }
+    }
+
     /// Does everything that has become possible.
     pub(crate) fn go_on(&mut self, verifier: &Verifier, cx: &mut Context<'_>) -> Flow {
         loop {

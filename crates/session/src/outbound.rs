@@ -374,6 +374,19 @@ impl Outbound {
         {
             return;
         }
+        self.move_client(cx);
+    }
+
+    /// Moves an idle client on to where the stream is, so that whoever serves it next finds it there (spec 07 §0 "Stop").
+    pub(crate) fn hand_over(&mut self, cx: &mut Context<'_>) {
+        let waits = self.is_held() || !self.is_under_way() || !self.blocks.is_empty() || !self.less.is_empty();
+        if !waits && self.told < self.cursor {
+            self.move_client(cx);
+        }
+    }
+
+    /// An empty transaction at the cursor.
+    fn move_client(&mut self, cx: &mut Context<'_>) {
         let id = self.name_own_transaction();
         let frames = delivery::empty_transaction(self.cursor, id, cx.now.wall_ms, &Origin::Postgres);
         cx.out.extend(frames.into_iter().map(Output::Send));

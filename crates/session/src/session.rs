@@ -230,7 +230,12 @@ impl Session {
             }
         }
         match input {
-            Input::Shutdown => return Err(Ending::quiet(CloseCode::GoingAway, "")),
+            Input::Shutdown => {
+                if let Stage::Live(live) = &mut self.stage {
+                    live.hand_over(&mut cx);
+                }
+                return Err(Ending::quiet(CloseCode::GoingAway, ""));
+            }
             Input::Replaced => return Err(Ending::quiet(CloseCode::Replaced, "Connected again elsewhere")),
             Input::Text => {
                 return Err(Ending::quiet(CloseCode::UnsupportedData, "Only binary messages are understood"));

@@ -19,19 +19,6 @@ pub struct Slot {
     pub confirmed: Lsn,
     /// All transactions before this one were over at that position.
     pub settled: Xid,
-    /// Where it comes from.
-    pub fate: SlotFate,
-}
-
-/// Where a slot comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SlotFate {
-    /// It was there.
-    Found,
-    /// There was none.
-    Made,
-    /// There was one, but Postgres had invalidated it: the log it stood for is gone.
-    MadeAnew,
 }
 
 /// The slot can't be had.
@@ -61,6 +48,23 @@ pub fn slot_name(database: &str, id: Option<u32>) -> String {
     let room = LONGEST_NAME - PREFIX.len() - suffix.len();
     let cut: String = normal.trim_matches('_').chars().take(room).collect();
     format!("{PREFIX}{cut}{suffix}")
+}
+
+/// What there is of a database's slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SlotState {
+    /// It is there, and can be read from.
+    Found(Slot),
+    /// There is none.
+    Missing {
+        /// What it is to be called.
+        name: String,
+    },
+    /// It is there, but Postgres has invalidated it: the log it stands for is gone.
+    Invalidated {
+        /// Its name.
+        name: String,
+    },
 }
 
 /// What the catalogue says about a slot.
@@ -100,47 +104,56 @@ async fn look_up(wire: &mut Wire, name: &str) -> Result<Option<Found>, SlotError
     }))
 }
 
-/// Finds the database's slot or makes it, on a replication connection. `reference` is any recent transaction id.
+/// Looks what there is of the slot of a database, on a replication connection. `id` is the database's object id, `reference` any
+/// recent transaction id. Changes nothing.
 ///
 /// # Errors
-/// [`SlotError`].
-pub async fn ensure(wire: &mut Wire, database: &str, reference: Xid) -> Result<Slot, SlotError> {
-    let rows = wire.query("SELECT oid FROM pg_database WHERE datname = current_database()").await?;
-    let id = rows.into_iter().next().and_then(|row| row.into_iter().next().flatten());
-    let own_name = slot_name(database, id.and_then(|id| id.parse().ok()));
+/// [`SlotError`], also if something else has the name.
+pub async fn find(wire: &mut Wire, database: &str, id: u32, reference: Xid) -> Result<SlotState, SlotError> {
     let (mut name, mut found) = (slot_name(database, None), None);
     match look_up(wire, &name).await? {
         Some(slot) if !slot.elsewhere => found = Some(slot),
         taken => {
+            let own_name = slot_name(database, Some(id));
             let own = look_up(wire, &own_name).await?;
             if taken.is_some() || own.is_some() {
                 (name, found) = (own_name, own);
             }
         }
     }
-    let fate = match found {
-        Some(Found { problem: Some(problem), .. }) => return Err(SlotError::Unusable { name, problem }),
-        Some(slot) if !slot.lost => {
-            let settled = slot.catalog_xmin.map_or(Xid::default(), |low| Xid::extend(low, reference));
-            return Ok(Slot { name, confirmed: slot.confirmed, settled, fate: SlotFate::Found });
-        }
-        Some(_) => {
-            tracing::warn!(
-                slot = name,
-                "Postgres has invalidated the replication slot: it needed more log than max_slot_wal_keep_size allows. \
-                 It is dropped and made anew. Clients that have not seen everything yet load their data again."
-            );
+    match found {
+        None => Ok(SlotState::Missing { name }),
+        Some(Found { problem: Some(problem), .. }) => Err(SlotError::Unusable { name, problem }),
+        Some(slot) if slot.lost => Ok(SlotState::Invalidated { name }),
+        Some(slot) => Ok(SlotState::Found(slot.named(name, reference))),
+    }
+}
+
+/// The slot itself: made if it is missing, made anew if Postgres has invalidated it.
+///
+/// # Errors
+/// [`SlotError`].
+pub async fn ensure(wire: &mut Wire, state: SlotState, reference: Xid) -> Result<Slot, SlotError> {
+    let name = match state {
+        SlotState::Found(slot) => return Ok(slot),
+        SlotState::Missing { name } => name,
+        SlotState::Invalidated { name } => {
             wire.query(&format!("SELECT pg_drop_replication_slot('{name}')")).await?;
-            SlotFate::MadeAnew
+            name
         }
-        None => SlotFate::Made,
     };
     wire.query(&format!("CREATE_REPLICATION_SLOT \"{name}\" LOGICAL pgoutput NOEXPORT_SNAPSHOT")).await?;
     let made = look_up(wire, &name).await?;
     let made = made.ok_or(WireError::Protocol("the new replication slot is not there"))?;
-    let settled = made.catalog_xmin.map_or(Xid::default(), |low| Xid::extend(low, reference));
     tracing::info!(slot = name, position = %made.confirmed, "made the replication slot");
-    Ok(Slot { name, confirmed: made.confirmed, settled, fate })
+    Ok(made.named(name, reference))
+}
+
+impl Found {
+    fn named(self, name: String, reference: Xid) -> Slot {
+        let settled = self.catalog_xmin.map_or(Xid::default(), |low| Xid::extend(low, reference));
+        Slot { name, confirmed: self.confirmed, settled }
+    }
 }
 
 #[cfg(test)]

@@ -16,6 +16,8 @@ use tokio::{
 };
 
 use super::{
+    arrival::{Arrival, Process},
+    resume::{Gap, Identity, Kept, Situation, decide},
     slot::{Slot, SlotError},
     transport::{ReplicationStream, WalEvent},
     vigil::{Marker, Probe},
@@ -71,17 +73,26 @@ pub enum Event {
 /// The stream has begun.
 #[derive(Clone, Debug)]
 pub struct Started {
-    /// Identifies the cluster; changes with none of its restarts and failovers.
-    pub system: String,
-    /// The object id of the database.
-    pub database: u32,
+    /// Which database this is.
+    pub identity: Identity,
     /// The slot that is read from.
     pub slot: Slot,
     /// All transactions after this position come.
     pub position: Lsn,
-    /// Some transactions after the position that was to be continued from may never come. What was kept of the stream
-    /// before is of no use then; load the history anew and make a new [`Stream`].
-    pub gap: bool,
+    /// Why it could not be continued where it was, if so: some transactions before the position may never come. What was kept of the
+    /// stream before is of no use then; load the history anew and make a new [`Stream`].
+    pub gap: Option<Gap>,
+}
+
+/// Where a stream is to begin.
+#[derive(Clone, Debug)]
+pub struct Beginning {
+    /// Which database this is.
+    pub identity: Identity,
+    /// Its present timeline.
+    pub timeline: u32,
+    /// All transactions that commit after this position are to come.
+    pub position: Lsn,
 }
 
 /// The stream ended, or did not begin.
@@ -99,6 +110,9 @@ pub enum StreamError {
     /// What came can't be understood.
     #[error(transparent)]
     Assemble(#[from] AssembleError),
+    /// Somebody else follows the database.
+    #[error("another instance of the service follows this database")]
+    Busy,
     /// Nothing comes any more.
     #[error("Postgres has gone silent")]
     Silent,
@@ -118,10 +132,17 @@ impl StreamError {
         }
     }
 
+    /// Whether the publication was missing where the stream is: it was dropped, and what was changed before it was made again can't be
+    /// decoded.
+    #[must_use]
+    pub fn is_unpublished(&self) -> bool {
+        self.code() == Some("42704")
+    }
+
     /// Whether someone else is reading from the slot; it may be another instance of this service.
     #[must_use]
     pub fn is_slot_busy(&self) -> bool {
-        self.code() == Some("55006")
+        matches!(self, StreamError::Busy) || self.code() == Some("55006")
     }
 
     /// Whether the other end does not know replication commands: it is a connection pooler.
@@ -182,8 +203,10 @@ pub struct Stream {
     publication: Publication,
     assembler: Assembler,
     control: Control,
-    /// Everything up to here has been handed over, or is in `ready`.
-    reached: Option<Lsn>,
+    /// Everything up to there has been handed over, or is in `ready`.
+    kept: Option<Kept>,
+    /// The server process of the newest connection.
+    process: Option<Process>,
     ready: Vec<Event>,
     connection: Option<Connection>,
     marker: Marker,
@@ -204,15 +227,16 @@ struct Connection {
 }
 
 impl Stream {
-    /// A stream that continues after `from`, or wherever the slot stands. It is not connected yet.
+    /// A stream that has not begun.
     #[must_use]
-    pub fn new(publication: Publication, history: History, from: Option<Lsn>) -> Stream {
+    pub fn new(publication: Publication, history: History) -> Stream {
         Stream {
             marker: Marker::new(publication.config.clone()),
             publication,
             assembler: Assembler::new(history),
             control: Control::default(),
-            reached: from,
+            kept: None,
+            process: None,
             ready: Vec::new(),
             connection: None,
         }
@@ -224,36 +248,66 @@ impl Stream {
         self.control.clone()
     }
 
-    /// Connects, for the first time or after an error of [`Stream::next_batch`]; continues after the last event handed over.
+    /// What of the stream has been handed over, once it has begun.
+    #[must_use]
+    pub fn kept(&self) -> Option<&Kept> {
+        self.kept.as_ref()
+    }
+
+    /// The server process of the newest connection, for [`Arrival::claim`].
+    #[must_use]
+    pub fn process(&self) -> Option<&Process> {
+        self.process.as_ref()
+    }
+
+    /// Connects, for the first time or after an error of [`Stream::next_batch`]; continues after the last event handed over, or
+    /// begins where the slot stands. For whoever keeps nothing but this stream; see [`Stream::begin`].
     ///
     /// # Errors
     /// [`StreamError`]; try again after a while.
     pub async fn connect(&mut self) -> Result<Started, StreamError> {
         self.connection = None;
-        let Publication { config, name } = &self.publication;
-        let transport = ReplicationStream::start(config, name, self.reached).await?;
-        let start = transport.started().clone();
-        self.assembler.restart(start.next_xid, start.slot.settled);
-        self.reached = Some(start.position);
+        let mut arrival = Arrival::log_in(&self.publication.config).await?;
+        if !arrival.claim(self.process.as_ref()).await? {
+            return Err(StreamError::Busy);
+        }
+        let situation = arrival.look().await?;
+        let verdict = decide(self.kept.as_ref(), &situation);
+        let slot = arrival.slot(&situation).await?;
+        let position = *verdict.as_ref().unwrap_or(&slot.confirmed);
+        let gap = verdict.err().filter(|gap| *gap != Gap::NothingKept);
+        let Situation { identity, timelines, .. } = situation;
+        let beginning = Beginning { identity: identity.clone(), timeline: timelines.present, position };
+        self.begin(arrival, &slot, beginning).await?;
+        Ok(Started { identity, slot, position, gap })
+    }
+
+    /// Begins, or goes on, on a new connection.
+    ///
+    /// # Errors
+    /// [`StreamError`]; try again after a while.
+    pub async fn begin(&mut self, arrival: Arrival, slot: &Slot, from: Beginning) -> Result<(), StreamError> {
+        self.connection = None;
+        let (next_xid, process) = (arrival.next_xid, arrival.process().clone());
+        let Beginning { identity, timeline, position } = from;
+        let name = &self.publication.name;
+        let transport = ReplicationStream::start(arrival.wire, slot, name, position).await?;
+        self.assembler.restart(next_xid, slot.settled);
         let now = Instant::now();
         self.connection = Some(Connection {
-            probe: Probe::new(config.clone(), transport.process_id()),
+            probe: Probe::new(self.publication.config.clone(), process.id()),
             transport,
             failure: None,
             reply_due: true,
-            told_confirmed: start.slot.confirmed,
+            told_confirmed: slot.confirmed,
             told_at: now,
             heard_at: now,
             asked_at: now,
             awaiting: None,
         });
-        Ok(Started {
-            system: start.system,
-            database: start.database,
-            slot: start.slot,
-            position: start.position,
-            gap: start.gap,
-        })
+        self.process = Some(process);
+        self.kept = Some(Kept { identity, timeline, position });
+        Ok(())
     }
 
     /// The next events: as many as have been received, at least one. Nothing is lost if the future is dropped.
@@ -268,13 +322,26 @@ impl Stream {
         result
     }
 
+    /// Keeps the connection alive while nobody takes events, until it breaks.
+    pub async fn idle(&mut self) -> StreamError {
+        loop {
+            let Some(connection) = &mut self.connection else { return StreamError::NotConnected };
+            if let Err(error) = connection.transport.send_status(false).await {
+                self.connection = None;
+                return error;
+            }
+            connection.told_at = Instant::now();
+            tokio::time::sleep(STATUS_EVERY).await;
+        }
+    }
+
     async fn wait_for_events(&mut self) -> Result<Vec<Event>, StreamError> {
         loop {
             let connection = self.connection.as_mut().ok_or(StreamError::NotConnected)?;
             if let Some(failure) = connection.failure.take() {
                 return Err(failure);
             }
-            let reached = self.reached.unwrap_or(Lsn::ZERO);
+            let reached = self.kept.as_ref().map_or(Lsn::ZERO, |kept| kept.position);
             let wakeup = connection.attend(&self.control, reached, &mut self.marker).await?;
             self.read_buffered();
             if !self.ready.is_empty() {
@@ -336,7 +403,7 @@ impl Stream {
                 Assembled::Empty(position) => self.reach(position),
                 Assembled::Transaction(committed) => {
                     let position = committed.transaction.lsn;
-                    if self.reached.is_none_or(|reached| position > reached) {
+                    if self.reached().is_none_or(|reached| position > reached) {
                         let weight = committed.transaction.weight();
                         self.advance(position);
                         self.ready.push(Event::Commit(committed));
@@ -357,8 +424,12 @@ impl Stream {
         Ok(0)
     }
 
+    fn reached(&self) -> Option<Lsn> {
+        self.kept.as_ref().map(|kept| kept.position)
+    }
+
     fn reach(&mut self, position: Lsn) {
-        if self.reached.is_some_and(|reached| position <= reached) {
+        if self.reached().is_some_and(|reached| position <= reached) {
             return;
         }
         self.advance(position);
@@ -369,7 +440,9 @@ impl Stream {
     }
 
     fn advance(&mut self, position: Lsn) {
-        self.reached = Some(position);
+        if let Some(kept) = &mut self.kept {
+            kept.position = position;
+        }
         self.assembler.reached(position);
         if let Some(connection) = &mut self.connection {
             connection.transport.received(position);
@@ -413,6 +486,7 @@ impl Connection {
         }
 
         if ask || self.reply_due || now >= self.told_at + confirm_at {
+            fail::fail_point!("stream::confirm", |_| Err(StreamError::Silent));
             self.transport.confirm(confirmed);
             self.transport.send_status(ask).await?;
             self.told_confirmed = self.told_confirmed.max(confirmed);

@@ -6,17 +6,11 @@ use std::{
 };
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use change::{Lsn, Xid};
+use change::Lsn;
 use postgres_protocol::message::{backend, frontend};
 
-use super::{
-    slot::{self, Slot, SlotFate},
-    stream::StreamError,
-};
-use crate::{
-    connection::{ConnectConfig, Purpose},
-    wire::{Frame, Wire, WireError},
-};
+use super::{slot::Slot, stream::StreamError};
+use crate::wire::{Frame, Wire, WireError};
 
 /// Microseconds from the Unix epoch to 2000-01-01, where Postgres counts from.
 const POSTGRES_EPOCH_US: i64 = 946_684_800_000_000;
@@ -43,64 +37,20 @@ pub enum WalEvent {
 /// A connection that a slot is streamed on.
 pub struct ReplicationStream {
     wire: Wire,
-    start: StreamStart,
     received: Lsn,
     confirmed: Lsn,
     confirmed_told: Lsn,
 }
 
-/// What the server said before streaming began.
-#[derive(Clone, Debug)]
-pub struct StreamStart {
-    /// Identifies the cluster; changes with none of its restarts and failovers.
-    pub system: String,
-    /// The object id of the database.
-    pub database: u32,
-    /// The slot.
-    pub slot: Slot,
-    /// Streaming begins here: all transactions that commit at or after this position come.
-    pub position: Lsn,
-    /// Whether transactions after the position that was asked for may be missing: the slot can't continue there, since it was
-    /// made anew, has moved on, or belongs to a cluster whose log has not come that far.
-    pub gap: bool,
-    /// The next transaction id at that time.
-    pub next_xid: Xid,
-}
-
 impl ReplicationStream {
-    /// Logs in, finds or makes the slot, and starts streaming from `from` if the slot can do that without a gap, otherwise
-    /// from the slot's own position.
-    ///
-    /// # Errors
-    /// [`StreamError`].
-    pub async fn start(
-        config: &ConnectConfig,
+    /// Starts streaming from a slot: all transactions that commit after `position` come. One that commits after the slot's own
+    /// position but not after `position` does not.
+    pub(super) async fn start(
+        mut wire: Wire,
+        slot: &Slot,
         publication: &str,
-        from: Option<Lsn>,
+        position: Lsn,
     ) -> Result<ReplicationStream, StreamError> {
-        let mut wire = Wire::log_in(config, Purpose::Replication, &[("replication", "database")]).await?;
-        let identity = wire.query("IDENTIFY_SYSTEM").await?;
-        let mut identity = identity.into_iter().next().unwrap_or_default().into_iter();
-        let system = identity.next().flatten();
-        let system = system.ok_or(WireError::Protocol("IDENTIFY_SYSTEM has no answer"))?;
-        // What follows are the timeline and the end of what is flushed.
-        let flushed = identity.nth(1).flatten().and_then(|lsn| lsn.parse().ok()).unwrap_or(Lsn::ZERO);
-        let current = wire
-            .query(
-                "SELECT pg_snapshot_xmax(pg_current_snapshot()), oid, current_database() \
-                 FROM pg_database WHERE datname = current_database()",
-            )
-            .await?;
-        let mut current = current.into_iter().next().unwrap_or_default().into_iter().flatten();
-        let next_xid = current.next().and_then(|xid| xid.parse().ok()).map(Xid);
-        let next_xid = next_xid.ok_or(WireError::Protocol("it has no transaction ids"))?;
-        let database = current.next().and_then(|id| id.parse().ok()).unwrap_or_default();
-        let database_name = current.next().unwrap_or_default();
-        let slot = slot::ensure(&mut wire, &database_name, next_xid).await?;
-        let continues =
-            |from: Lsn| slot.fate == SlotFate::Found && (slot.confirmed..=flushed).contains(&from);
-        let position = from.filter(|from| continues(*from)).unwrap_or(slot.confirmed);
-        let gap = from.is_some_and(|from| !continues(from));
         let quoted = publication.replace('\'', "''").replace('"', "\"\"");
         let mut message = BytesMut::new();
         frontend::query(
@@ -118,15 +68,8 @@ impl ReplicationStream {
         if answer.tag != b'W' {
             return Err(WireError::Protocol("it does not start streaming").into());
         }
-        let start = StreamStart { system, database, slot, position, gap, next_xid };
-        let confirmed = start.slot.confirmed;
-        Ok(ReplicationStream { wire, start, received: Lsn::ZERO, confirmed, confirmed_told: confirmed })
-    }
-
-    /// What the server said at the start.
-    #[must_use]
-    pub fn started(&self) -> &StreamStart {
-        &self.start
+        let confirmed = slot.confirmed;
+        Ok(ReplicationStream { wire, received: Lsn::ZERO, confirmed, confirmed_told: confirmed })
     }
 
     /// The server process at the other end.

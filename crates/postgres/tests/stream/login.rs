@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use postgres::{
     connection::{ConnectConfig, ConnectError, Purpose, connect},
-    replication::ReplicationStream,
+    replication::Arrival,
     wire::Wire,
 };
 use testkit::{Cluster, Database, Options};
@@ -61,7 +61,7 @@ async fn every_kind_of_password() {
         }
     }
     let scram = config(&database.url.replace("postgres@", "scram:p%40ss@"));
-    ReplicationStream::start(&scram, "p", None).await.expect("a stream");
+    Arrival::log_in(&scram).await.expect("a replication connection");
 }
 
 #[tokio::test]

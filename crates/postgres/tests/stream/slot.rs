@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use postgres::{
     connection::{Purpose, connect},
-    replication::{SlotFate, slot_name},
+    replication::{Gap, slot_name},
 };
 use testkit::{Cluster, Options};
 
@@ -22,12 +22,12 @@ async fn is_made_once_and_found_again() {
     let synced = Synced::create().await;
     let mut stream = synced.stream().await;
     let first = stream.connect().await.expect("a slot");
-    assert_eq!((first.slot.fate, first.gap), (SlotFate::Made, false));
+    assert_eq!(first.gap, None);
     assert_eq!(first.slot.name, slot_name(&synced.config.database, None));
     let again = stream.connect().await.expect("the same slot");
-    assert_eq!((again.slot.fate, again.gap), (SlotFate::Found, false));
+    assert_eq!((again.slot, again.gap), (first.slot, None));
     assert_eq!(again.position, first.position);
-    assert!(!again.system.is_empty() && again.database > 0);
+    assert!(!again.identity.system.is_empty() && again.identity.database > 0);
 }
 
 #[tokio::test]
@@ -85,7 +85,7 @@ async fn a_name_that_another_database_has_gets_a_suffix() {
     let make = "SELECT pg_create_logical_replication_slot($1, 'pgoutput')";
     elsewhere.query_one(make, &[&name]).await.expect("a slot");
     let started = synced.stream().await.connect().await.expect("a slot");
-    assert_eq!(started.slot.name, slot_name(&synced.config.database, Some(started.database)));
+    assert_eq!(started.slot.name, slot_name(&synced.config.database, Some(started.identity.database)));
     elsewhere.query_one("SELECT pg_drop_replication_slot($1)", &[&name]).await.expect("the slot goes");
 }
 
@@ -140,7 +140,7 @@ async fn a_slot_held_back_does_not_hold_up_a_shutdown_and_a_lost_one_is_made_ane
     let app = connect(&synced.config, Purpose::Tool).await.expect("a connection");
     let synced = Synced { config: synced.config, app };
     let started = replica.stream.connect().await.expect("the stream starts");
-    assert!(!started.gap);
+    assert_eq!(started.gap, None);
     synced.run("INSERT INTO t VALUES (2)").await;
     replica.catch_up(&synced.app).await;
     assert_eq!(replica.rows.len(), 2);
@@ -165,7 +165,7 @@ async fn a_slot_held_back_does_not_hold_up_a_shutdown_and_a_lost_one_is_made_ane
         }
     }
     let started = stream.connect().await.expect("a slot anew");
-    assert_eq!((started.slot.fate, started.gap), (SlotFate::MadeAnew, true));
+    assert_eq!(started.gap, Some(Gap::SlotInvalidated));
     assert!(wal_end(&synced.app).await >= started.position);
     drop(stream);
     drop(cluster);

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use postgres::{
     connection::{ConnectConfig, ConnectError, Purpose, connect},
-    replication::ReplicationStream,
+    replication::Arrival,
     wire::Wire,
 };
 use testkit::{CERTIFICATE, Database, encrypted_cluster};
@@ -76,5 +76,5 @@ async fn is_used_and_verified_as_asked() {
     assert!(error.wants_tls(), "{error:?}");
 
     let bound = parse(&app("channel_binding=require"), None);
-    ReplicationStream::start(&bound, "p", None).await.expect("a stream");
+    Arrival::log_in(&bound).await.expect("a replication connection");
 }

@@ -121,6 +121,8 @@ impl Driver {
         loop {
             if closing.is_cancelled() && !told {
                 told = true;
+                // It has all that there is for it by then, and is moved on to there.
+                self.pull();
                 self.hand(Input::Shutdown);
             }
             let more = self.turn();

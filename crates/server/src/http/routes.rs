@@ -76,10 +76,10 @@ async fn text_status(State(app): State<Arc<App>>) -> Response {
 }
 
 async fn json_status(State(app): State<Arc<App>>) -> Response {
-    let phase = app.readiness.phase();
+    let now = app.readiness.condition();
     let guard = app.guard.load_full();
-    let report = app.about.report(phase, app.hub.load_full().as_deref(), guard.as_deref().copied());
-    open_to_all((code(phase), axum::Json(report)).into_response())
+    let report = app.about.report(&now, app.hub.load_full().as_deref(), guard.as_deref().copied());
+    open_to_all((code(now.phase), axum::Json(report)).into_response())
 }
 
 async fn list_migrations(State(app): State<Arc<App>>, RawQuery(query): RawQuery) -> Response {

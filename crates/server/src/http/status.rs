@@ -3,7 +3,7 @@
 use postgres::drift::GuardTier;
 use serde::Serialize;
 
-use crate::{connection::Hub, readiness::Phase, stream::Stream};
+use crate::{connection::Hub, readiness::Condition, stream::Stream};
 
 /// What the configuration has to say about itself.
 #[derive(Clone, Debug)]
@@ -23,6 +23,11 @@ pub struct About {
 pub struct Report<'a> {
     status: &'static str,
     message: &'static str,
+    /// Since when clients are served, or are not; RFC 3339.
+    since: String,
+    /// Why they are not, in plain words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
     version: &'static str,
     instance_id: &'a str,
     auth: Auth,
@@ -112,8 +117,12 @@ struct HeldBack {
 impl About {
     /// The report of the moment.
     #[must_use]
-    pub fn report(&self, phase: Phase, hub: Option<&Hub>, guard: Option<GuardTier>) -> Report<'_> {
+    pub fn report(&self, now: &Condition, hub: Option<&Hub>, guard: Option<GuardTier>) -> Report<'_> {
+        let phase = now.phase;
+        let since = jiff::Timestamp::try_from(now.since).unwrap_or_default();
         Report {
+            since: format!("{since:.3}"),
+            why: now.why.as_deref().map(str::to_owned),
             status: phase.word(),
             message: phase.status(),
             version: self.version,
