@@ -80,11 +80,7 @@ impl Cluster {
     pub fn temporary(options: &Options) -> Result<Cluster, ClusterError> {
         let binaries = Binaries::find()?;
         let user = Unprivileged::find()?;
-        let scratch = tempfile::Builder::new()
-            .prefix("tieline-pg-")
-            .tempdir()
-            .map_err(io_error("making a scratch directory"))?;
-        user.give(scratch.path())?;
+        let scratch = scratch(&user)?;
         let data = scratch.path().join("data");
         process::initdb(&binaries, &user, &data)?;
         let mut options = options.clone();
@@ -183,9 +179,76 @@ impl Cluster {
         Ok(())
     }
 
+    /// A copy of its files as they are now, without its replication slots: a base backup.
+    ///
+    /// # Errors
+    /// [`ClusterError`] says what failed.
+    pub fn backup(&self) -> Result<Backup, ClusterError> {
+        self.copy(&[])
+    }
+
+    fn copy(&self, options: &[&str]) -> Result<Backup, ClusterError> {
+        let (binaries, user) = (Binaries::find()?, Unprivileged::find()?);
+        let scratch = scratch(&user)?;
+        process::base_backup(&binaries, &user, self.port, &scratch.path().join("data"), options)?;
+        Ok(Backup { scratch })
+    }
+
+    /// A hot standby that follows this cluster's log, on a port of its own.
+    ///
+    /// # Errors
+    /// [`ClusterError`] says what failed.
+    pub fn standby(&self) -> Result<Cluster, ClusterError> {
+        self.copy(&["--write-recovery-conf"])?.start(None)
+    }
+
+    /// Makes a primary of a standby, on a timeline of its own, and waits for that. What it has not received is not in it.
+    ///
+    /// # Errors
+    /// [`ClusterError`] says what failed.
+    pub fn promote(&self) -> Result<(), ClusterError> {
+        process::promote(&Binaries::find()?, &Unprivileged::find()?, &self.data)
+    }
+
+    /// Stops all its processes in their tracks (`SIGSTOP`), as a machine that hangs would, until [`Cluster::thaw`].
+    pub fn freeze(&self) {
+        self.server.freeze();
+    }
+
+    /// Lets them go on.
+    pub fn thaw(&self) {
+        self.server.thaw();
+    }
+
     /// The process id of the postmaster, while it runs.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         self.server.pid()
     }
+}
+
+/// The files of a cluster as they were at some moment.
+#[derive(Debug)]
+pub struct Backup {
+    scratch: TempDir,
+}
+
+impl Backup {
+    /// Runs a cluster from it, which it becomes; on a free port if `None`.
+    ///
+    /// # Errors
+    /// [`ClusterError`] says what failed.
+    pub fn start(self, port: Option<u16>) -> Result<Cluster, ClusterError> {
+        let (binaries, user) = (Binaries::find()?, Unprivileged::find()?);
+        let data = self.scratch.path().join("data");
+        let (server, port) = Server::start(&binaries, &user, &data, port, Some(self.scratch.path()))?;
+        Ok(Cluster { server, data, port, scratch: Some(self.scratch) })
+    }
+}
+
+fn scratch(user: &Unprivileged) -> Result<TempDir, ClusterError> {
+    let made = tempfile::Builder::new().prefix("tieline-pg-").tempdir();
+    let scratch = made.map_err(io_error("making a scratch directory"))?;
+    user.give(scratch.path())?;
+    Ok(scratch)
 }

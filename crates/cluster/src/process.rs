@@ -54,6 +54,30 @@ pub(crate) fn initdb(binaries: &Binaries, user: &Unprivileged, data: &Path) -> R
     )
 }
 
+/// Copies the files of the cluster on `port` to `data`, which must not exist.
+pub(crate) fn base_backup(
+    binaries: &Binaries,
+    user: &Unprivileged,
+    port: u16,
+    data: &Path,
+    options: &[&str],
+) -> Result<(), ClusterError> {
+    run(
+        "pg_basebackup",
+        user.command(&binaries.program("pg_basebackup"))
+            .args(["--host=127.0.0.1", &format!("--port={port}"), "--username", SUPERUSER])
+            .args(["--checkpoint=fast", "--no-sync", "--wal-method=stream"])
+            .args(options)
+            .arg("--pgdata")
+            .arg(data),
+    )
+}
+
+/// Makes a primary of the standby in `data`.
+pub(crate) fn promote(binaries: &Binaries, user: &Unprivileged, data: &Path) -> Result<(), ClusterError> {
+    run("pg_ctl", user.command(&binaries.program("pg_ctl")).args(["promote", "--wait", "--pgdata"]).arg(data))
+}
+
 /// Writes the settings, ours and then the caller's.
 pub(crate) fn configure(data: &Path, options: &Options) -> Result<(), ClusterError> {
     let own = data.join("tieline.conf");
@@ -159,7 +183,8 @@ impl Server {
         let deadline = Instant::now() + START_LIMIT;
         let mut output = String::new();
         while let Ok(line) = lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-            if line.contains("database system is ready to accept connections") {
+            // A standby accepts "read-only connections".
+            if line.contains("database system is ready to accept ") {
                 return Ok(server);
             }
             output.push_str(&line);
@@ -173,6 +198,23 @@ impl Server {
         self.guard.as_ref().and_then(|_| postmaster(&self.data)).map(|pid| pid.as_raw().unsigned_abs())
     }
 
+    pub(crate) fn freeze(&self) {
+        self.signal_all(Signal::SIGSTOP);
+    }
+
+    pub(crate) fn thaw(&self) {
+        self.signal_all(Signal::SIGCONT);
+    }
+
+    /// Signals the postmaster first, so that it starts no others meanwhile, then its children.
+    fn signal_all(&self, signal: Signal) {
+        let Some(postmaster) = self.guard.as_ref().and_then(|_| postmaster(&self.data)) else { return };
+        let _ = kill(postmaster, signal);
+        for child in children(postmaster) {
+            let _ = kill(child, signal);
+        }
+    }
+
     pub(crate) fn stop(&mut self) -> Result<(), ClusterError> {
         self.end(Signal::SIGINT)
     }
@@ -183,6 +225,7 @@ impl Server {
 
     fn end(&mut self, signal: Signal) -> Result<(), ClusterError> {
         let Some(mut guard) = self.guard.take() else { return Ok(()) };
+        self.thaw();
         // The pipe must stay open until Postgres has ended: the guard would stop it in its own way.
         let pipe = guard.stdin.take();
         match postmaster(&self.data) {
@@ -210,6 +253,19 @@ fn postmaster(data: &Path) -> Option<Pid> {
     let command = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
     let ours = command.split(|byte| *byte == 0).any(|part| part == data.as_os_str().as_encoded_bytes());
     ours.then(|| Pid::from_raw(pid))
+}
+
+/// The processes that another one has started.
+fn children(parent: Pid) -> Vec<Pid> {
+    let is_child = |pid: &Pid| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        // The name, in parentheses, may hold anything; the state and the parent follow.
+        let parent_of = stat.rsplit(')').next().and_then(|rest| rest.split_ascii_whitespace().nth(1));
+        parent_of.and_then(|text| text.parse().ok()) == Some(parent.as_raw())
+    };
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).map(Pid::from_raw);
+    pids.filter(is_child).collect()
 }
 
 /// Waits for the end of a postmaster that a run before this one left behind in `data`; its guard is stopping it.
