@@ -12,6 +12,43 @@ use protocol::{
 /// A row as the client keeps it: values by column name. Its key is the first column, `id`.
 pub type Values = BTreeMap<String, Option<String>>;
 
+/// A row that arrived, or what became of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Incoming {
+    pub kind: Kind,
+    pub table: String,
+    pub key: String,
+    /// The row before it, of updates and deletes.
+    pub old: Values,
+    /// The row after it, of inserts and updates.
+    pub new: Values,
+    pub tags: Vec<String>,
+}
+
+/// What became of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Insert,
+    Update,
+    Delete,
+    Gone,
+}
+
+impl Incoming {
+    fn insert((table, new): (String, Values), tags: &[String]) -> Incoming {
+        let (key, tags) = (key(&new), tags.to_vec());
+        Incoming { kind: Kind::Insert, table, key, old: Values::new(), new, tags }
+    }
+
+    fn leaving(kind: Kind, (table, old): (String, Values)) -> Incoming {
+        Incoming { kind, table, key: key(&old), old, new: Values::new(), tags: Vec::new() }
+    }
+
+    fn place(&self) -> (String, String) {
+        (self.table.clone(), self.key.clone())
+    }
+}
+
 /// What arrived, beyond what changes rows.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
@@ -57,8 +94,8 @@ pub struct Transaction {
 /// A block that has been begun.
 #[derive(Debug)]
 enum Block {
-    Data { id: String, lsn: String, open: Option<String>, done: Vec<String>, rows: Vec<(String, Values)> },
-    Gone { ids: Vec<String>, lsn: String, keys: Vec<(String, String)> },
+    Data { id: String, lsn: String, open: Option<String>, done: Vec<String>, rows: Vec<Incoming> },
+    Gone { ids: Vec<String>, lsn: String, keys: Vec<Incoming> },
 }
 
 /// The parser of one client, over many connections; [`Parser::connect`] begins each.
@@ -87,7 +124,9 @@ pub struct Parser {
     owed: Vec<u64>,
     /// Additional data seen after the last transaction.
     pub seen: Vec<u64>,
-    additional: Option<(u64, Vec<(String, Values)>)>,
+    additional: Option<(u64, Vec<Incoming>)>,
+    /// The rows of what was complete last.
+    pub incoming: Vec<Incoming>,
 }
 
 impl Parser {
@@ -241,10 +280,7 @@ impl Parser {
                     "each request once"
                 );
                 let count = rows.len();
-                for (table, values) in rows {
-                    // INSERT OR IGNORE
-                    self.rows.entry((table, key(&values))).or_insert(values);
-                }
+                self.ignore_or_insert(rows);
                 self.delivered.insert(id.clone());
                 self.lsn = Some(lsn.clone());
                 Some(Event::Data { id, lsn, rows: count })
@@ -263,14 +299,15 @@ impl Parser {
                 let Some(Block::Gone { ids, lsn, keys }) = self.block.take() else {
                     panic!("outside a block")
                 };
-                for key in &keys {
-                    self.rows.remove(key);
+                for gone in &keys {
+                    self.rows.remove(&gone.place());
                 }
                 for id in &ids {
                     self.delivered.remove(id);
                 }
                 self.lsn = Some(lsn.clone());
-                Some(Event::Gone { ids, lsn, keys: keys.len() })
+                self.incoming = keys;
+                Some(Event::Gone { ids, lsn, keys: self.incoming.len() })
             }
             Message::Error(error) => Some(Event::Error(error)),
             other => panic!("{} is not for clients", other.name()),
@@ -285,13 +322,14 @@ impl Parser {
                     assert!(open.is_some(), "rows only inside a shape's pair");
                     assert!(!insert.tags.is_empty(), "a live row has tags");
                     let row = self.row(insert.relation_id, insert.row_data.as_ref());
+                    let row = Incoming::insert(row, &insert.tags);
                     if let Some(Block::Data { rows, .. }) = &mut self.block {
                         rows.push(row);
                     }
                 }
                 (Op::Gone(gone), Some(Block::Gone { .. })) => {
-                    let (table, values) = self.row(gone.relation_id, gone.pk_data.as_ref());
-                    let entry = (table, key(&values));
+                    let row = self.row(gone.relation_id, gone.pk_data.as_ref());
+                    let entry = Incoming::leaving(Kind::Gone, row);
                     if let Some(Block::Gone { keys, .. }) = &mut self.block {
                         keys.push(entry);
                     }
@@ -313,6 +351,7 @@ impl Parser {
                 Op::Insert(insert) if self.additional.is_some() => {
                     assert!(!insert.tags.is_empty(), "a live row has tags");
                     let row = self.row(insert.relation_id, insert.row_data.as_ref());
+                    let row = Incoming::insert(row, &insert.tags);
                     self.additional.as_mut().expect("begun before").1.push(row);
                 }
                 Op::AdditionalCommit(commit) => {
@@ -320,12 +359,8 @@ impl Parser {
                     assert_eq!(commit.r#ref, reference);
                     self.owed.retain(|owed| *owed != reference);
                     self.seen.push(reference);
-                    let names =
-                        rows.iter().map(|(table, values)| format!("{table} {}", key(values))).collect();
-                    for (table, values) in rows {
-                        // INSERT OR IGNORE
-                        self.rows.entry((table, key(&values))).or_insert(values);
-                    }
+                    let names = rows.iter().map(|row| format!("{} {}", row.table, row.key)).collect();
+                    self.ignore_or_insert(rows);
                     complete = Some(Event::Additional { reference, rows: names });
                 }
                 Op::Begin(begin) => {
@@ -367,7 +402,16 @@ impl Parser {
         complete
     }
 
+    /// INSERT OR IGNORE.
+    fn ignore_or_insert(&mut self, rows: Vec<Incoming>) {
+        for row in &rows {
+            self.rows.entry(row.place()).or_insert_with(|| row.new.clone());
+        }
+        self.incoming = rows;
+    }
+
     fn apply(&mut self, mut transaction: Transaction, ops: Vec<Op>) -> Transaction {
+        self.incoming.clear();
         for op in &ops {
             if let Op::Migrate(migrate) = op {
                 assert!(transaction.is_migration);
@@ -387,32 +431,19 @@ impl Parser {
             let change = match &op {
                 Op::Insert(op) => {
                     assert!(!op.tags.is_empty());
-                    let (table, values) = self.row(op.relation_id, op.row_data.as_ref());
-                    let name = format!("insert {table} {}", key(&values));
-                    self.rows.insert((table, key(&values)), values);
-                    name
+                    Incoming::insert(self.row(op.relation_id, op.row_data.as_ref()), &op.tags)
                 }
                 Op::Update(op) => {
                     assert!(!op.tags.is_empty());
-                    self.row(op.relation_id, op.old_row_data.as_ref());
-                    let (table, values) = self.row(op.relation_id, op.row_data.as_ref());
-                    let name = format!("update {table} {}", key(&values));
-                    self.rows.insert((table, key(&values)), values);
-                    name
+                    let (_, old) = self.row(op.relation_id, op.old_row_data.as_ref());
+                    let new = self.row(op.relation_id, op.row_data.as_ref());
+                    Incoming { kind: Kind::Update, old, ..Incoming::insert(new, &op.tags) }
                 }
                 Op::Delete(op) => {
                     assert!(op.tags.is_empty());
-                    let (table, values) = self.row(op.relation_id, op.old_row_data.as_ref());
-                    let name = format!("delete {table} {}", key(&values));
-                    self.rows.remove(&(table, key(&values)));
-                    name
+                    Incoming::leaving(Kind::Delete, self.row(op.relation_id, op.old_row_data.as_ref()))
                 }
-                Op::Gone(op) => {
-                    let (table, values) = self.row(op.relation_id, op.pk_data.as_ref());
-                    let name = format!("gone {table} {}", key(&values));
-                    self.rows.remove(&(table, key(&values)));
-                    name
-                }
+                Op::Gone(op) => Incoming::leaving(Kind::Gone, self.row(op.relation_id, op.pk_data.as_ref())),
                 Op::Migrate(migrate) => {
                     if is_new {
                         migrate.stmts.iter().for_each(|statement| self.execute(&statement.sql));
@@ -421,7 +452,18 @@ impl Parser {
                 }
                 _ => panic!("an operation that can't stand in a transaction"),
             };
-            transaction.changes.push(change);
+            let kind = match change.kind {
+                Kind::Insert => "insert",
+                Kind::Update => "update",
+                Kind::Delete => "delete",
+                Kind::Gone => "gone",
+            };
+            match change.kind {
+                Kind::Insert | Kind::Update => drop(self.rows.insert(change.place(), change.new.clone())),
+                Kind::Delete | Kind::Gone => drop(self.rows.remove(&change.place())),
+            }
+            transaction.changes.push(format!("{kind} {} {}", change.table, change.key));
+            self.incoming.push(change);
         }
         self.lsn = Some(transaction.lsn.clone());
         transaction

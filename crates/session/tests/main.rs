@@ -8,6 +8,7 @@ mod client;
 mod evolution;
 mod garbage;
 mod harness;
+mod model;
 mod naive;
 mod properties;
 mod resuming;

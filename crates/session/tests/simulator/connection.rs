@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use change::{ClientLsn, ClientTransaction, RelationId, RowChange, Snapshot, Tag, Tags};
+use change::{ClientLsn, ClientTransaction, RelationId, RowChange, Snapshot, Tags};
 use protocol::{GoneEncoder, InsertEncoder};
 use session::{
     Admission, ClientUpdate, Delivery, Input, Interest, Now, Output, ReadKind, ReadRequest, Session,
@@ -16,7 +16,7 @@ use session::{
 use shapes::RoutingIndex;
 
 use super::{
-    postgres::{Postgres, fit, row},
+    postgres::{Database, Postgres, fit, row},
     random::Random,
     router::Router,
 };
@@ -28,6 +28,8 @@ pub struct Connection {
     pub to_client: VecDeque<Bytes>,
     /// The server has closed; what is on its way still arrives.
     pub closed: Option<&'static str>,
+    /// It has the client's id; others have to go.
+    pub is_admitted: bool,
     client: String,
     tasks: Vec<Task>,
     interests: Arc<[Interest]>,
@@ -54,6 +56,7 @@ impl Connection {
             to_server: VecDeque::new(),
             to_client: VecDeque::new(),
             closed: None,
+            is_admitted: false,
             client: client.to_owned(),
             tasks: Vec::new(),
             interests: Arc::new([]),
@@ -110,7 +113,7 @@ impl Connection {
     /// Answers something that is under way, or hands something in that is wanted. Whether there was anything.
     pub fn work(
         &mut self,
-        postgres: &mut Postgres,
+        database: &mut impl Database,
         router: &Router,
         stored: &mut StoredClient,
         now: Now,
@@ -122,7 +125,7 @@ impl Connection {
                 0 => self.read_message(now),
                 1 => self.feed(router, now, random),
                 2 => self.store(stored, now),
-                3 => self.answer(postgres, stored, now, random),
+                3 => self.answer(database, stored, now, random),
                 _ => self.snapshot_part(now, random),
             };
             if done {
@@ -201,7 +204,7 @@ impl Connection {
 
     fn answer(
         &mut self,
-        postgres: &mut Postgres,
+        database: &mut impl Database,
         stored: &StoredClient,
         now: Now,
         random: &mut Random,
@@ -212,7 +215,8 @@ impl Connection {
         let at = random.below(self.tasks.len());
         let input = match self.tasks.swap_remove(at) {
             Task::Admit => {
-                let position = postgres.acknowledged.get(&self.client).copied();
+                self.is_admitted = true;
+                let position = database.acknowledged(&self.client);
                 let lsn = |n: u64| ClientLsn::new(Bytes::copy_from_slice(&(n as u32).to_be_bytes())).unwrap();
                 Input::Admission(Admission::Admitted { acknowledged: position.map(lsn) })
             }
@@ -220,7 +224,7 @@ impl Connection {
                 assert!(self.stores.is_empty(), "what is stored is read when all changes are durable");
                 Input::Client(Ok(stored.clone()))
             }
-            Task::WalEnd => Input::WalEnd(Ok(postgres.end())),
+            Task::WalEnd => Input::WalEnd(Ok(database.log().end())),
             Task::Open(id) => {
                 let Some((_, request, parts)) = self.snapshots.iter_mut().find(|(open, ..)| *open == id)
                 else {
@@ -230,13 +234,13 @@ impl Connection {
                     self.snapshots.retain(|(open, ..)| *open != id);
                     Input::SnapshotFailed { id, why: SnapshotFailure::Unavailable }
                 } else {
-                    let snapshot = postgres.snapshot();
-                    *parts = Some(query(postgres, request, &snapshot));
-                    Input::SnapshotOpened { id, snapshot, lsn: postgres.end() }
+                    let snapshot = database.log().snapshot();
+                    *parts = Some(query(database.log(), request, &snapshot));
+                    Input::SnapshotOpened { id, snapshot, lsn: database.log().end() }
                 }
             }
             Task::Write(transaction) => {
-                if !postgres.apply(&transaction, random) {
+                if !database.apply(&transaction, random) {
                     self.tasks.push(Task::Write(transaction));
                     return false;
                 }
@@ -267,18 +271,22 @@ impl Connection {
     }
 
     /// The socket is gone. What was under way for the client may still be done, or not.
-    pub fn abandon(mut self, postgres: &mut Postgres, stored: &mut StoredClient, random: &mut Random) {
+    pub fn abandon(self, database: &mut impl Database, stored: &mut StoredClient, random: &mut Random) {
+        for transaction in self.end(stored, random) {
+            if random.one_in(2) {
+                database.apply(&transaction, random);
+            }
+        }
+    }
+
+    /// The end of the connection: some of its stores are still done. Answers what is with the writer.
+    pub fn end(mut self, stored: &mut StoredClient, random: &mut Random) -> Vec<ClientTransaction> {
         while !random.one_in(4) {
             let Some((_, updates)) = self.stores.pop_front() else { break };
             updates.into_iter().for_each(|update| apply(stored, update));
         }
-        for task in self.tasks {
-            if let Task::Write(transaction) = task
-                && random.one_in(2)
-            {
-                postgres.apply(&transaction, random);
-            }
-        }
+        let write = |task| if let Task::Write(transaction) = task { Some(transaction) } else { None };
+        self.tasks.into_iter().filter_map(write).collect()
     }
 }
 
@@ -296,22 +304,22 @@ fn query(postgres: &Postgres, request: &ReadRequest, snapshot: &Snapshot) -> Vec
     let mut parts = VecDeque::new();
     let mut sent = Vec::new();
     for (index, read) in request.reads.iter().enumerate() {
-        let mut tables: BTreeMap<RelationId, Vec<&naive::Values>> = BTreeMap::new();
+        let mut tables: BTreeMap<RelationId, Vec<(&naive::Values, Tags)>> = BTreeMap::new();
         for key in naive::members(&read.plan, &rows) {
             if !is_known(&key, &rows[&key]) && !sent.contains(&key) {
-                tables.entry(key.0).or_default().push(&rows[&key]);
+                let tags = postgres.tags_in(&key, snapshot);
+                tables.entry(key.0).or_default().push((&rows[&key], tags));
                 sent.push(key);
             }
         }
         for (table, rows) in tables {
             // By the definition that was asked for, which may be older than the database's.
             let table = &read.plan.layers.iter().find(|layer| layer.table.id == table).unwrap().table;
-            let rows = rows.into_iter().map(|values| fit(table, values.clone()));
+            let rows = rows.into_iter().map(|(values, tags)| (fit(table, values.clone()), tags));
             let last = match read.kind {
                 ReadKind::Rows => {
                     let mut encoder = InsertEncoder::new(table.clone());
-                    let tags: Tags = [Tag::EPOCH].into_iter().collect();
-                    for row in rows {
+                    for (row, tags) in rows {
                         let values = row.iter().map(|value| value.as_deref().map(str::as_bytes));
                         encoder.push(values, &tags).unwrap();
                     }
@@ -319,7 +327,7 @@ fn query(postgres: &Postgres, request: &ReadRequest, snapshot: &Snapshot) -> Vec
                 }
                 ReadKind::Keys => {
                     let mut encoder = GoneEncoder::new(table.clone());
-                    for row in rows {
+                    for (row, _) in rows {
                         encoder.push([row[0].as_deref().unwrap().as_bytes()]).unwrap();
                     }
                     encoder.finish()

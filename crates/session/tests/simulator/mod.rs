@@ -1,11 +1,11 @@
 //! Many clients, one database, a stream between them that lags, breaks and forgets; in the end everybody has what the
 //! database has.
 
-mod connection;
+pub mod connection;
 mod peer;
-mod postgres;
-mod random;
-mod router;
+pub mod postgres;
+pub mod random;
+pub mod router;
 mod tracker;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -364,16 +364,17 @@ fn simulate_evolving(seed: u64, verifier: &Arc<auth::Verifier>) {
     simulation.run();
 }
 
-/// The seeds in `SIMULATION_SEEDS=from..to`, or a few hundred.
-fn seeds() -> std::ops::Range<u64> {
+/// The seeds in `SIMULATION_SEEDS=from..to`, or the usual ones.
+fn seeds(usual: std::ops::Range<u64>) -> std::ops::Range<u64> {
     let asked = std::env::var("SIMULATION_SEEDS").ok();
     let range = asked.as_deref().and_then(|asked| asked.split_once(".."));
-    range.and_then(|(from, to)| Some(from.parse().ok()?..to.parse().ok()?)).unwrap_or(0..300)
+    range.and_then(|(from, to)| Some(from.parse().ok()?..to.parse().ok()?)).unwrap_or(usual)
 }
 
-fn for_all_seeds(name: &str, simulate: fn(u64, &Arc<auth::Verifier>)) {
+/// Runs a simulation for each seed; the one that fails is printed as a line for a test.
+pub fn for_all_seeds(name: &str, usual: std::ops::Range<u64>, simulate: fn(u64, &Arc<auth::Verifier>)) {
     let verifier = verifier();
-    for seed in seeds() {
+    for seed in seeds(usual) {
         let run = std::panic::AssertUnwindSafe(|| simulate(seed, &verifier));
         if let Err(panic) = std::panic::catch_unwind(run) {
             eprintln!("the seed that fails: {name}({seed}, &verifier())");
@@ -384,23 +385,23 @@ fn for_all_seeds(name: &str, simulate: fn(u64, &Arc<auth::Verifier>)) {
 
 #[test]
 fn everybody_ends_with_what_the_database_has() {
-    for_all_seeds("simulate", simulate);
+    for_all_seeds("simulate", 0..300, simulate);
 }
 
 #[test]
 fn everybody_ends_with_the_rows_of_their_shapes() {
-    for_all_seeds("simulate_joined", simulate_joined);
+    for_all_seeds("simulate_joined", 0..300, simulate_joined);
 }
 
 #[test]
 fn everybody_ends_with_the_rows_of_tables_that_went_and_came() {
-    for_all_seeds("simulate_evolving", simulate_evolving);
+    for_all_seeds("simulate_evolving", 0..300, simulate_evolving);
 }
 
 /// Nobody is refused for a table or a schema version that the database has, however far behind the stream is.
 #[test]
 fn a_table_asked_for_right_after_the_commit_that_creates_it_is_always_found() {
-    for_all_seeds("simulate_late", simulate_late);
+    for_all_seeds("simulate_late", 0..300, simulate_late);
 }
 
 /// Its gone batch stood before a deletion that its snapshot had seen already: the row stayed with the client.

@@ -7,7 +7,7 @@ use std::{
 
 use change::{
     Change, ClientOp, ClientOpKind, ClientTransaction, Lsn, Origin, RelationId, Row, RowChange, Snapshot,
-    Transaction, Xid,
+    Tags, Transaction, Xid,
 };
 use schema::{Migration, Schema, Table};
 use session::Delivery;
@@ -18,13 +18,26 @@ use crate::{
     tables::{self, ISSUES, ITEMS, LATE, NOTES, OWNED, PROJECTS},
 };
 
-type Key = (RelationId, String);
+/// A row's table and key.
+pub type Key = (RelationId, String);
+
+/// What a transaction makes of a row: its values and tags, or `None` if it deletes it.
+pub type Write = (Key, Option<(Values, Tags)>);
 
 /// One committed transaction.
 pub struct Record {
     pub delivery: Arc<Delivery>,
-    /// Rows after it; `None` for those it deleted.
-    effects: Vec<(Key, Option<Values>)>,
+    effects: Vec<Write>,
+}
+
+/// What connections need of a database.
+pub trait Database {
+    /// Its log, and what queries see of it.
+    fn log(&self) -> &Postgres;
+    /// The position of the client's last transaction that was applied.
+    fn acknowledged(&self, client: &str) -> Option<u64>;
+    /// Applies a client's transaction; false while a row it needs is locked.
+    fn apply(&mut self, transaction: &ClientTransaction, random: &mut Random) -> bool;
 }
 
 pub struct Postgres {
@@ -38,7 +51,7 @@ pub struct Postgres {
     definitions: BTreeMap<RelationId, Arc<Table>>,
     pub migrations: Vec<Arc<Migration>>,
     /// The last transaction of each client.
-    pub acknowledged: HashMap<String, u64>,
+    acknowledged: HashMap<String, u64>,
     rows: Rows,
     /// Begun, not committed.
     running: Vec<u64>,
@@ -51,7 +64,11 @@ pub struct Postgres {
 
 impl Postgres {
     pub fn new() -> Postgres {
-        let schema = tables::schema();
+        Postgres::with(tables::schema())
+    }
+
+    /// With these tables.
+    pub fn with(schema: Arc<Schema>) -> Postgres {
         Postgres {
             log: Vec::new(),
             notes: NOTES,
@@ -89,11 +106,27 @@ impl Postgres {
         self.rows_after(|record| snapshot.sees(record.delivery.transaction.xid))
     }
 
+    /// The tags of a row that is there, after everything that was committed up to a position.
+    pub fn tags_at(&self, key: &Key, at: Lsn) -> Tags {
+        self.tags_after(key, |record| record.delivery.transaction.lsn <= at)
+    }
+
+    /// The tags of a row that a query in a snapshot finds.
+    pub fn tags_in(&self, key: &Key, snapshot: &Snapshot) -> Tags {
+        self.tags_after(key, |record| snapshot.sees(record.delivery.transaction.xid))
+    }
+
+    fn tags_after(&self, key: &Key, is_seen: impl Fn(&Record) -> bool) -> Tags {
+        let effects = self.log.iter().rev().filter(|record| is_seen(record)).flat_map(|r| &r.effects);
+        let last = effects.filter(|(written, _)| written == key).find_map(|(_, after)| after.as_ref());
+        last.map(|(_, tags)| tags.clone()).unwrap_or_default()
+    }
+
     fn rows_after(&self, is_seen: impl Fn(&Record) -> bool) -> Rows {
         let mut rows = Rows::new();
-        for (key, values) in self.log.iter().filter(|record| is_seen(record)).flat_map(|r| &r.effects) {
-            match values {
-                Some(values) => drop(rows.insert(key.clone(), values.clone())),
+        for (key, after) in self.log.iter().filter(|record| is_seen(record)).flat_map(|r| &r.effects) {
+            match after {
+                Some((values, _)) => drop(rows.insert(key.clone(), values.clone())),
                 None => drop(rows.remove(key)),
             }
         }
@@ -333,33 +366,8 @@ impl Postgres {
         self.unseen.last_mut().unwrap().1.extend((0..6).map(|key| (table, key.to_string())));
     }
 
-    /// Applies a client's transaction; false while a row it needs is locked.
-    pub fn apply(&mut self, transaction: &ClientTransaction, random: &mut Random) -> bool {
-        let acknowledged = self.acknowledged.entry(transaction.client.to_string()).or_default();
-        if transaction.lsn.position() <= *acknowledged {
-            return true;
-        }
-        let write = |op: &ClientOp| {
-            let text = |index: usize| {
-                op.values.get(index).and_then(|f| f.value()).map(|v| String::from_utf8(v.to_vec()).unwrap())
-            };
-            let values = (0..op.values.len()).map(text).collect();
-            let key = (op.relation, text(0).unwrap());
-            (key, (op.kind != ClientOpKind::Delete).then_some(values))
-        };
-        let writes: Vec<(Key, Option<Values>)> = transaction.ops.iter().map(write).collect();
-        if writes.iter().any(|(key, _)| self.is_locked(key)) {
-            return false;
-        }
-        self.acknowledged.insert(transaction.client.to_string(), transaction.lsn.position());
-        let xid = self.next_xid;
-        self.next_xid += 1;
-        let origin = Origin::Client(transaction.client.clone());
-        self.commit(xid, origin, transaction.timestamp_ms, writes, None, random);
-        true
-    }
-
-    fn is_locked(&self, key: &Key) -> bool {
+    /// Whether a transaction that is not yet visible holds the row.
+    pub fn is_locked(&self, key: &Key) -> bool {
         self.unseen.iter().any(|(_, locked)| locked.contains(key))
     }
 
@@ -372,27 +380,64 @@ impl Postgres {
         migration: Option<Arc<Migration>>,
         random: &mut Random,
     ) {
+        let tags = tables::tags(commit_ms as i64);
+        let writes =
+            writes.into_iter().map(|(key, values)| (key, values.map(|values| (values, tags.clone()))));
+        self.commit_tagged(xid, origin, commit_ms, writes.collect(), migration, random);
+    }
+
+    /// Commits a transaction of a new number.
+    pub fn commit_new(&mut self, origin: Origin, commit_ms: u64, writes: Vec<Write>, random: &mut Random) {
+        let xid = self.next_xid;
+        self.next_xid += 1;
+        self.commit_tagged(xid, origin, commit_ms, writes, None, random);
+    }
+
+    /// Commits one of the running transactions, or a new one.
+    pub fn commit_running(
+        &mut self,
+        origin: Origin,
+        commit_ms: u64,
+        writes: Vec<Write>,
+        random: &mut Random,
+    ) {
+        self.begin();
+        let at = random.below(self.running.len());
+        let xid = self.running.swap_remove(at);
+        self.commit_tagged(xid, origin, commit_ms, writes, None, random);
+    }
+
+    fn commit_tagged(
+        &mut self,
+        xid: u64,
+        origin: Origin,
+        commit_ms: u64,
+        writes: Vec<Write>,
+        migration: Option<Arc<Migration>>,
+        random: &mut Random,
+    ) {
         let mut changes = Vec::new();
         let mut effects = Vec::new();
-        for (key, values) in writes {
+        for (key, after) in writes {
             let table = self.definitions[&key.0].clone();
-            let values = values.map(|values| fit(&table, values));
+            let after = after.map(|(values, tags)| (fit(&table, values), tags));
             let old = self.rows.get(&key).map(|values| row(&fit(&table, values.clone())));
-            let tags = tables::tags(commit_ms as i64);
-            let change = match (old, &values) {
+            let change = match (old, &after) {
                 (None, None) => continue,
-                (None, Some(new)) => RowChange::Insert { new: row(new), tags },
-                (Some(old), Some(new)) => RowChange::Update { old, new: row(new), tags },
+                (None, Some((new, tags))) => RowChange::Insert { new: row(new), tags: tags.clone() },
+                (Some(old), Some((new, tags))) => {
+                    RowChange::Update { old, new: row(new), tags: tags.clone() }
+                }
                 (Some(old), None) => RowChange::Delete { old },
             };
             if self.is_synced(key.0) {
                 changes.push(Change { relation: key.0, row: change });
             }
-            match &values {
-                Some(values) => drop(self.rows.insert(key.clone(), values.clone())),
+            match &after {
+                Some((values, _)) => drop(self.rows.insert(key.clone(), values.clone())),
                 None => drop(self.rows.remove(&key)),
             }
-            effects.push((key, values));
+            effects.push((key, after));
         }
         self.end += 8 + random.below(100) as u64;
         let transaction = Transaction { lsn: Lsn(self.end), xid: Xid(xid), commit_ms, origin, changes };
@@ -430,6 +475,42 @@ impl Postgres {
             .collect();
         in_progress.sort_unstable();
         Snapshot { xmin: in_progress.first().copied().unwrap_or(Xid(xmax)), xmax: Xid(xmax), in_progress }
+    }
+}
+
+/// A client's operations take effect as they are, whatever was there.
+impl Database for Postgres {
+    fn log(&self) -> &Postgres {
+        self
+    }
+
+    fn acknowledged(&self, client: &str) -> Option<u64> {
+        self.acknowledged.get(client).copied()
+    }
+
+    fn apply(&mut self, transaction: &ClientTransaction, random: &mut Random) -> bool {
+        let acknowledged = self.acknowledged.entry(transaction.client.to_string()).or_default();
+        if transaction.lsn.position() <= *acknowledged {
+            return true;
+        }
+        let write = |op: &ClientOp| {
+            let text = |index: usize| {
+                op.values.get(index).and_then(|f| f.value()).map(|v| String::from_utf8(v.to_vec()).unwrap())
+            };
+            let values = (0..op.values.len()).map(text).collect();
+            let key = (op.relation, text(0).unwrap());
+            (key, (op.kind != ClientOpKind::Delete).then_some(values))
+        };
+        let writes: Vec<(Key, Option<Values>)> = transaction.ops.iter().map(write).collect();
+        if writes.iter().any(|(key, _)| self.is_locked(key)) {
+            return false;
+        }
+        self.acknowledged.insert(transaction.client.to_string(), transaction.lsn.position());
+        let xid = self.next_xid;
+        self.next_xid += 1;
+        let origin = Origin::Client(transaction.client.clone());
+        self.commit(xid, origin, transaction.timestamp_ms, writes, None, random);
+        true
     }
 }
 

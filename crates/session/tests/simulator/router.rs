@@ -33,6 +33,20 @@ impl Router {
         })))
     }
 
+    /// The stream of a service that was started again. Its history reaches from where the old one's began to `at`, or, if that is
+    /// lost, begins at the end of the log.
+    pub fn resumed(&self, postgres: &Postgres, at: Option<Lsn>) -> Arc<Router> {
+        let old = self.0.lock();
+        let position = at.unwrap_or(postgres.end());
+        let records = postgres.log.iter().map(|record| &record.delivery);
+        let passed: Vec<_> = records.take_while(|d| d.transaction.lsn <= position).cloned().collect();
+        let migrations = passed.iter().filter_map(|delivery| delivery.migration.clone()).collect();
+        let schema = passed.last().map_or_else(|| old.schema.clone(), |delivery| delivery.schema.clone());
+        let start = if at.is_some() { old.start } else { position };
+        let (migrations, trackers) = (Arc::new(migrations), Vec::new());
+        Arc::new(Router(Mutex::new(State { passed, position, start, schema, migrations, trackers })))
+    }
+
     /// Lets one of the trackers go on, or lose its way; whether there was anything to do.
     pub fn work(&self, postgres: &Postgres, random: &mut Random) -> bool {
         let mut state = self.0.lock();

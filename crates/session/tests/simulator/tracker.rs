@@ -15,7 +15,7 @@ use super::{
     postgres::{Postgres, fit, row},
     random::Random,
 };
-use crate::{naive::Rows, tables};
+use crate::naive::Rows;
 
 pub struct Follower {
     plan: Arc<Plan>,
@@ -73,9 +73,9 @@ impl Follower {
             let mut pass = graph.apply(&delivery.transaction);
             // The query comes some time after the transaction.
             let later = Lsn(at.0 + random.below(300) as u64);
-            let images = (postgres.rows_at(later), postgres);
+            let images = postgres.rows_at(later);
             let (mut brought, mut additional) =
-                read(graph, &mut pass, &postgres.rows_at(at), Some((&images.0, images.1)));
+                read(graph, &mut pass, &postgres.rows_at(at), Some((&images, later, postgres)));
             let delta = pass.finish(graph);
             brought.sort_by(|a, b| (a.relation, &a.key).cmp(&(b.relation, &b.key)));
             additional.sort_by(|a, b| (a.relation, &a.key).cmp(&(b.relation, &b.key)));
@@ -97,7 +97,7 @@ fn read(
     graph: &mut Graph,
     pass: &mut Pass,
     rows: &Rows,
-    later: Option<(&Rows, &Postgres)>,
+    later: Option<(&Rows, Lsn, &Postgres)>,
 ) -> (Vec<Image>, Vec<Image>) {
     let (mut brought, mut additional) = (Vec::new(), Vec::new());
     while let Some(want) = pass.next(graph) {
@@ -107,7 +107,7 @@ fn read(
             if !is_wanted(&want, &values) || pass.take(graph, &want, &values) != Taken::New {
                 continue;
             }
-            let Some((images, _)) = later else { continue };
+            let Some((images, when, postgres)) = later else { continue };
             let image = images.get(&(*relation, name.clone()));
             let unchanged = image.is_some_and(|image| row(image) == values);
             let Some(image) = image.filter(|_| unchanged || want.purpose == Purpose::Bring) else { continue };
@@ -115,7 +115,7 @@ fn read(
                 relation: *relation,
                 key: Key::of(&values, &table.primary_key).unwrap(),
                 row: row(&fit(&table, image.clone())),
-                tags: tables::tags(7),
+                tags: postgres.tags_at(&(*relation, name.clone()), when),
             };
             match want.purpose {
                 Purpose::Bring => brought.push(image),
