@@ -1,0 +1,11 @@
+//! The journal on disk: what is written is read back, whatever happens in between.
+
+mod arbitrary;
+mod failing;
+mod full;
+mod kill;
+mod model;
+mod reading;
+mod recovery;
+mod support;
+mod tampering;
