@@ -108,7 +108,11 @@ impl Opened {
         };
         let (folder, history) = (files.folder().to_owned(), history.clone());
         let reading = spawn_blocking(move || Stream::on_disk(files, &recovered, window, &history));
-        reading.await.map(Arc::new).map_err(|_| failed("read", &folder))
+        match reading.await {
+            Ok(Ok(stream)) => Ok(Arc::new(stream)),
+            Ok(Err(source)) => Err(OpenError::Io { action: "start writing", path: folder, source }),
+            Err(_) => Err(failed("read", &folder)),
+        }
     }
 }
 

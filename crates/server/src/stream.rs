@@ -3,7 +3,7 @@
 
 mod kept;
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, io, sync::Arc};
 
 use arc_swap::ArcSwap;
 use change::{Lsn, RelationId, Snapshot, Xid};
@@ -50,22 +50,29 @@ impl Stream {
     }
 
     /// The window that is in these files, with the newest part in memory. Blocks while that is read.
-    #[must_use]
-    pub fn on_disk(files: Files, recovered: &Recovered, window: Limits, history: &History) -> Stream {
+    ///
+    /// # Errors
+    /// The system refuses a thread for writing.
+    pub fn on_disk(
+        files: Files,
+        recovered: &Recovered,
+        window: Limits,
+        history: &History,
+    ) -> io::Result<Stream> {
         let versions = Arc::new(Versions::of(history));
         // The files have a bound of their own, in bytes of theirs.
         let limits = Limits { span: u64::MAX, ..window };
         let known = versions.clone();
         let restore = move |record, before: Option<&str>| Kept::restore(record, before, &known);
-        let journal = Journal::durable(files, recovered, limits, restore);
-        Stream::over(journal, window, history, versions)
+        let journal = Journal::durable(files, recovered, limits, restore)?;
+        Ok(Stream::over(journal, window, history, versions))
     }
 
     fn over(journal: Journal<Kept>, window: Limits, history: &History, versions: Arc<Versions>) -> Stream {
         let migrations = history.steps.iter().map(|step| step.migration.clone()).collect();
-        let start = journal.position();
+        let position = journal.position();
         Stream {
-            watchers: Watchers::default(),
+            watchers: Watchers::after(position),
             durable: journal.state().is_some(),
             memory: window.memory,
             journal,
@@ -73,7 +80,7 @@ impl Stream {
             migrations: ArcSwap::from_pointee(migrations),
             versions,
             recent: Mutex::default(),
-            stirred: Mutex::new(start),
+            stirred: Mutex::new(position),
             stir_every: (window.span / 8).min(window.memory as u64 / 8).max(1),
         }
     }
@@ -256,15 +263,8 @@ impl Stream {
         self.journal.has_room().await;
     }
 
-    /// Writes everything to disk that was appended or reached so far.
-    ///
-    /// # Errors
-    /// [`Stalled`] if that fails at present; the journal goes on trying.
-    pub async fn flush(&self) -> Result<(), Stalled> {
-        self.journal.flush().await
-    }
-
-    /// The same, and lets somebody else open the journal. Nothing may be appended afterwards.
+    /// Writes everything to disk that was appended or reached so far, and lets somebody else open the journal. What is appended
+    /// afterwards stays in memory.
     ///
     /// # Errors
     /// [`Stalled`] if not everything could be written. What is missing comes from Postgres again at the next start.

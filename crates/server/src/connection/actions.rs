@@ -3,10 +3,9 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use change::{ClientId, ClientTransaction, Lsn, UserId};
-use journal::Loaded;
 use session::{Admission, ClientUpdate, Input, Output, Unavailable};
 
-use super::{Hub, Letter, Mailbox, snapshots::Snapshots};
+use super::{Hub, Letter, Mailbox, mailbox::Part, snapshots::Snapshots};
 use crate::{
     backend::Binding,
     registry::{Hold, TooManyTakeovers},
@@ -41,7 +40,7 @@ enum Brought {
     /// One is being loaded.
     OnItsWay,
     /// One is at hand for as long as this is held.
-    Here(#[expect(dead_code, reason = "holding it is all that it is for")] Loaded),
+    Here(#[expect(dead_code, reason = "holding it is all that it is for")] Part),
 }
 
 /// Jobs that are done one after the other.
@@ -184,7 +183,7 @@ impl Actions {
         let (hub, mailbox) = (self.hub.clone(), self.mailbox.clone());
         self.hub.tasks.spawn(async move {
             let part = hub.stream.load(cursor).await;
-            mailbox.leave(Letter::Brought(part.ok()));
+            mailbox.leave(Letter::Brought(part.ok().map(Part)));
         });
     }
 

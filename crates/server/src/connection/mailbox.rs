@@ -1,6 +1,7 @@
 //! How the rest of the service reaches a connection.
 
 use std::{
+    fmt,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -15,6 +16,15 @@ use session::{Input, SnapshotId};
 use tokio::sync::Notify;
 
 use crate::{backend::OpenSnapshot, registry::Hold};
+
+/// A part of the stream from disk, at hand for as long as this is held.
+pub struct Part(#[expect(dead_code, reason = "holding it is all that it is for")] pub(super) Loaded);
+
+impl fmt::Debug for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Part").finish_non_exhaustive()
+    }
+}
 
 /// What is left for a connection.
 #[derive(Debug)]
@@ -40,7 +50,7 @@ pub enum Letter {
         lsn: Lsn,
     },
     /// What the connection has to read next was brought from disk, or is not in the window any more.
-    Brought(Option<Loaded>),
+    Brought(Option<Part>),
 }
 
 /// What waits for a connection's attention. It holds answers to what its session asked for, so it is bounded by what a session

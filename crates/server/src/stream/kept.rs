@@ -115,3 +115,66 @@ impl Versions {
         self.known.read().migrations.get(version).cloned()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use change::{Origin, Transaction};
+    use postgres::assemble::RecordedSnapshot;
+
+    use super::*;
+
+    fn history() -> History {
+        let mut history = History::default();
+        for (version, xid) in [("1", 5), ("2", 7)] {
+            let json = br#"{"removed":{"oid":1,"schema":"public","name":"none"}}"#.to_vec();
+            history.push(version, Xid(xid), &[RecordedSnapshot { recorded_ms: 7, json }]);
+        }
+        history
+    }
+
+    fn record(migration: Option<&str>, schema: Option<&str>) -> Record {
+        let transaction =
+            Transaction { lsn: Lsn(9), xid: Xid(7), commit_ms: 3, origin: Origin::Postgres, changes: vec![] };
+        Record { transaction, migration: migration.map(str::to_owned), schema: schema.map(str::to_owned) }
+    }
+
+    #[test]
+    fn what_is_restored_is_what_was_written() {
+        let history = history();
+        let versions = Versions::of(&history);
+        for (migration, schema, before) in
+            [(Some("2"), Some("2"), Some("1")), (None, Some("1"), Some("1")), (None, None, None)]
+        {
+            let written = record(migration, schema);
+            let kept = Kept::restore(written.clone(), before, &versions).expect("both are known");
+            assert_eq!(
+                (&kept.record().transaction, kept.record().migration, kept.record().schema),
+                (&&written.transaction, migration, schema)
+            );
+            let known = history.steps.iter().find(|step| Some(step.migration.version.as_str()) == schema);
+            if let Some(step) = known {
+                assert!(Arc::ptr_eq(&kept.delivery().schema, &step.schema), "schemas are shared");
+            }
+        }
+    }
+
+    #[test]
+    fn what_nobody_knows_is_not_guessed() {
+        let versions = Versions::of(&history());
+        for (migration, schema, before) in [
+            (Some("3"), Some("2"), Some("2")),
+            (Some("2"), Some("3"), Some("1")),
+            (Some("2"), Some("2"), Some("0")),
+        ] {
+            assert!(Kept::restore(record(migration, schema), before, &versions).is_none());
+        }
+    }
+
+    #[test]
+    fn what_the_stream_shows_is_known_from_then_on() {
+        let (versions, history) = (Versions::default(), history());
+        assert!(Kept::restore(record(None, Some("1")), None, &versions).is_none());
+        versions.note(&history.steps[0].schema, Some(&history.steps[0].migration));
+        assert!(Kept::restore(record(Some("1"), Some("1")), None, &versions).is_some());
+    }
+}

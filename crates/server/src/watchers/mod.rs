@@ -56,6 +56,12 @@ impl Concerned {
 }
 
 impl Watchers {
+    /// Nobody. Whatever comes after `position` will be noted.
+    #[must_use]
+    pub fn after(position: Lsn) -> Watchers {
+        Watchers(Mutex::new(Index { noted: position, ..Index::default() }))
+    }
+
     /// Adds an authenticated connection. It is woken for its client's own transactions and for migrations.
     pub fn add(&self, id: ConnectionId, client: &ClientId, mailbox: &Arc<Mailbox>) -> Arc<Seat> {
         let mut index = self.0.lock();

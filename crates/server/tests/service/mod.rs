@@ -2,6 +2,7 @@
 
 mod connection;
 mod drift;
+mod durable;
 mod http;
 mod migrating;
 mod outage;
