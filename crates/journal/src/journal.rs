@@ -261,6 +261,12 @@ impl<T: Entry> Journal<T> {
         self.shared.window.read().recently_passed(xid)
     }
 
+    /// The newest transactions that are in memory, oldest first: after opening, those of the newest part.
+    #[must_use]
+    pub fn recent(&self) -> Vec<(Xid, Lsn)> {
+        self.shared.window.read().recent()
+    }
+
     /// A view of the position that can be waited on.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<Lsn> {
@@ -372,9 +378,9 @@ impl<T: Entry> Shared<T> {
         }
     }
 
-    /// Whether half of the memory can't be given back.
-    pub(crate) fn is_half_held(&self) -> bool {
-        self.window.read().held() >= self.limits.memory / 2
+    /// Bytes of memory that can't be given back.
+    pub(crate) fn held(&self) -> usize {
+        self.window.read().held()
     }
 }
 

@@ -69,6 +69,11 @@ impl<T: Entry> Window<T> {
         self.entries.iter().rev().take(RECENT).find(|entry| entry.xid() == xid).map(|entry| entry.lsn())
     }
 
+    pub(crate) fn recent(&self) -> Vec<(Xid, Lsn)> {
+        let first = self.entries.len().saturating_sub(RECENT);
+        self.entries.range(first..).map(|entry| (entry.xid(), entry.lsn())).collect()
+    }
+
     pub(crate) fn push(&mut self, entry: Arc<T>) {
         self.weight += entry.weight();
         if entry.lsn() > self.spare {

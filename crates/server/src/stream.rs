@@ -71,6 +71,7 @@ impl Stream {
     fn over(journal: Journal<Kept>, window: Limits, history: &History, versions: Arc<Versions>) -> Stream {
         let migrations = history.steps.iter().map(|step| step.migration.clone()).collect();
         let position = journal.position();
+        let recent = journal.recent().into();
         Stream {
             watchers: Watchers::after(position),
             durable: journal.state().is_some(),
@@ -79,7 +80,7 @@ impl Stream {
             schema: ArcSwap::new(history.schema()),
             migrations: ArcSwap::from_pointee(migrations),
             versions,
-            recent: Mutex::default(),
+            recent: Mutex::new(recent),
             stirred: Mutex::new(position),
             stir_every: (window.span / 8).min(window.memory as u64 / 8).max(1),
         }
