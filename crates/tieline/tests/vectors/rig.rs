@@ -181,6 +181,8 @@ impl Running {
 
     fn launch(&mut self) {
         let log = std::env::var_os("SERVICE_LOG").is_some();
+        // With next to none, everything is read from disk: VECTORS_MEMORY=4K.
+        let memory = std::env::var("VECTORS_MEMORY").unwrap_or_default();
         let child = Command::new("/bin/sh")
             .args(["-c", GUARD, "guard", env!("CARGO_BIN_EXE_tieline"), "serve"])
             .env_clear()
@@ -190,6 +192,7 @@ impl Running {
             .env("DATABASE_REQUIRE_SSL", "false")
             .env("HTTP_PORT", self.port.to_string())
             .env("TIELINE_DATA_DIR", self.journal.path())
+            .env("ELECTRIC_TXN_CACHE_SIZE", memory)
             .env("LOG_LEVEL", if log { "debug" } else { "warning" })
             .stdin(Stdio::piped())
             .stdout(if log { Stdio::inherit() } else { Stdio::null() })
