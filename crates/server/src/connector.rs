@@ -15,6 +15,7 @@ use postgres::{
     connection::{ConnectConfig, Purpose, connect},
     install::{self, LeftOverSubscription},
     replication::{self, Beginning, Control, Event, Gap, Kept, Situation, SlotState, decide},
+    writer::Limits,
 };
 use session::SessionConfig;
 use tokio_postgres::Client;
@@ -48,6 +49,7 @@ pub struct Connector {
     window: journal::Limits,
     data_dir: Option<PathBuf>,
     shapes: ShapeConfig,
+    writer: Limits,
     drift_interval: Duration,
     past: Arc<Mutex<Past>>,
 }
@@ -89,6 +91,7 @@ impl Connector {
             window: config.window,
             data_dir: config.data_dir,
             shapes: config.shapes,
+            writer: config.writer,
             drift_interval: config.drift_interval,
             past: Arc::default(),
         }

@@ -9,7 +9,7 @@ use postgres::{
     connection::{ConnectConfig, Purpose, connect},
     replication::Control,
     snapshot::SnapshotPool,
-    writer::WriterPool,
+    writer::{Limits, WriterPool},
 };
 use session::{ClientUpdate, ReadRequest, StoredClient, Unavailable, WriteOutcome};
 use tokio_postgres::Client;
@@ -36,7 +36,7 @@ impl Database {
     #[must_use]
     pub fn new(
         config: &ConnectConfig,
-        shapes: &ShapeConfig,
+        (shapes, limits): (&ShapeConfig, Limits),
         stream: &Arc<Stream>,
         control: Control,
     ) -> Database {
@@ -48,7 +48,9 @@ impl Database {
         };
         Database {
             control,
-            writer: Arc::new(WriterPool::new(config.clone(), schema, WriterPool::DEFAULT_SIZE)),
+            writer: Arc::new(
+                WriterPool::new(config.clone(), schema, WriterPool::DEFAULT_SIZE).with_limits(limits),
+            ),
             positions: Arc::new(Positions { config: config.clone(), client: ArcSwapOption::empty() }),
             clients: ClientStore::new(config.clone()),
             initial,

@@ -138,9 +138,13 @@ impl WriterPool {
                     }
                 };
                 if let Some(refused) = refused {
-                    self.reject(session, tx, &schema, &refused).await;
+                    // What an operator has discarded is still wrong when it is sent again.
+                    let passed = rejected::is_passed(session.client(), tx).await.unwrap_or(false);
+                    if !passed {
+                        self.reject(session, tx, &schema, &refused).await;
+                    }
                     lease.give_back();
-                    return Err(refused);
+                    return if passed { Ok(Applied::Duplicate) } else { Err(refused) };
                 }
                 lease.give_back();
             }

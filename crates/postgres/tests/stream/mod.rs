@@ -74,7 +74,7 @@ impl Synced {
 }
 
 /// The end of the log.
-async fn wal_end(client: &Client) -> Lsn {
+pub async fn wal_end(client: &Client) -> Lsn {
     let row = client.query_one("SELECT pg_current_wal_insert_lsn()::text", &[]).await.expect("a position");
     row.get::<_, &str>(0).parse().expect("a position")
 }

@@ -33,6 +33,13 @@ impl Fixture {
         Fixture { db, schema: Arc::new(catalogue.schema) }
     }
 
+    /// A database that another process has made.
+    pub async fn at(url: &str) -> Fixture {
+        let db = Database { name: String::new(), url: url.to_owned() };
+        let catalogue = catalogue::load(&db.client().await).await.expect("the catalogue");
+        Fixture { db, schema: Arc::new(catalogue.schema) }
+    }
+
     /// The same database, after something was done to its schema.
     pub async fn reload(&self) -> Fixture {
         let catalogue = catalogue::load(&self.db.client().await).await.expect("the catalogue");

@@ -3,12 +3,15 @@
 mod bulk;
 mod constraints;
 mod defaults;
+mod failpoints;
 mod fixture;
 mod foreign_keys;
 mod keys;
 mod kinds;
 mod locks;
+mod patience;
 mod refusals;
+mod rejected;
 mod revivals;
 mod triggers;
 

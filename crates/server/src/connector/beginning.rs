@@ -128,7 +128,7 @@ impl Connector {
         let kept = instances::Settings { kept: self.shapes.cache, ..instances::Settings::default() };
         let instances = Instances::new(&self.config, stream.clone(), control.clone(), kept);
         let world = Arc::new(SharedWorld::new(stream.clone(), instances));
-        let database = Arc::new(Database::new(&self.config, &self.shapes, &stream, control));
+        let database = Arc::new(Database::new(&self.config, (&self.shapes, self.writer), &stream, control));
         let verifier = auth::Verifier::new(self.auth.clone());
         let hub = Hub::new(self.session.clone(), verifier, stream, world, database, self.limits);
         self.app.hub.store(Some(hub.clone()));

@@ -99,6 +99,16 @@ pub(super) async fn record(
     Ok(())
 }
 
+const IS_PASSED: &str = "\
+    SELECT FROM electric.acknowledged_client_lsns WHERE client_id = $1 \
+        AND lpad(encode(lsn, 'hex'), 16, '0') COLLATE \"C\" >= lpad(encode($2::bytea, 'hex'), 16, '0') COLLATE \"C\"";
+
+/// Whether the client is beyond a transaction: what is wrong with it does not matter then.
+pub(super) async fn is_passed(client: &Client, tx: &ClientTransaction) -> Result<bool, Error> {
+    let (author, lsn) = (tx.client.as_str(), tx.lsn.as_bytes().as_ref());
+    Ok(client.query_opt(IS_PASSED, &[&author, &lsn]).await?.is_some())
+}
+
 const SETTLE: &str = "\
     UPDATE electric.rejected_transactions SET state = $3, settled_at = now() \
     WHERE client_id = $1 AND lsn = $2 AND state = 'waiting'";
