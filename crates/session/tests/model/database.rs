@@ -44,6 +44,8 @@ pub struct Model {
     pub applied: Vec<ClientTransaction>,
     /// Client transactions that came again.
     pub repetitions: usize,
+    /// Rows that others than their clients have made live or die: Postgres' own sessions, foreign keys.
+    pub meddled: BTreeSet<Key>,
 }
 
 impl Model {
@@ -54,11 +56,17 @@ impl Model {
             acknowledged: HashMap::new(),
             applied: Vec::new(),
             repetitions: 0,
+            meddled: BTreeSet::new(),
         }
     }
 
     pub fn log_mut(&mut self) -> &mut Postgres {
         &mut self.log
+    }
+
+    /// All that is known of rows, dead or alive.
+    pub fn states(&self) -> &BTreeMap<Key, RowState> {
+        &self.rows
     }
 
     /// The live rows.
@@ -77,6 +85,7 @@ impl Model {
         let fields = values.iter().map(|value| field(value.map(str::to_owned))).collect();
         let state = RowState::untracked(fields, &[0]);
         self.log.commit_new(Origin::Postgres, 1, vec![(key.clone(), written(&state))], random);
+        self.meddled.insert(key.clone());
         self.rows.insert(key, state);
     }
 
@@ -95,6 +104,7 @@ impl Model {
             return Err(Refusal::Constraint);
         }
         let touched = work.finish();
+        self.meddled.extend(touched.iter().map(|(key, _)| key.clone()));
         let newest = touched.iter().filter_map(|(_, state)| state.last_tag.as_ref()).map(|tag| tag.ms).max();
         self.commit(Origin::Postgres, newest.unwrap_or(started as i64) as u64, touched, random)
     }
@@ -119,9 +129,13 @@ impl Model {
         for (key, ops) in by_row {
             work.change(&key, |state| _ = merge::fold(ops, &tag, state));
         }
+        let before = work.after.clone();
         work.settle_references(&tag)?;
         let touched = work.finish();
+        let meddled = touched.iter().filter(|(key, state)| before.get(key) != Some(state));
+        let meddled: Vec<Key> = meddled.map(|(key, _)| key.clone()).collect();
         self.commit(Origin::Client(tx.client.clone()), tx.timestamp_ms, touched, random)?;
+        self.meddled.extend(meddled);
         self.acknowledged.insert(tx.client.to_string(), tx.lsn.position());
         self.applied.push(tx.clone());
         Ok(())

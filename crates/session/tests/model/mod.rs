@@ -6,6 +6,7 @@ mod app;
 mod client_vectors;
 mod database;
 mod local;
+mod oracle;
 mod peer;
 mod server_vectors;
 mod tables;
@@ -312,6 +313,7 @@ impl Simulation {
     }
 
     fn check(&self) {
+        oracle::check(&self.model);
         for peer in &self.peers {
             self.check_writes(peer);
             self.check_rows(peer);
