@@ -3,10 +3,10 @@
 //   node client.mjs '{"url": "http://127.0.0.1:5133", "file": "/tmp/a.db", "tables": {"items": {"id": "UUID"}}}'
 //
 // The local database is SQLite, or PGlite in the folder `file` with "dialect": "postgres". "tables" may also be the file of a
-// generated client, compiled.
+// generated client, compiled. "skew" sets the clock wrong, by milliseconds.
 //
-// A line in:  {"id": 1, "do": "connect" | "disconnect" | "sync" | "unsync" | "db" | "sql" | "wait" | "state" | "close", …}
-// A line out: {"id": 1, "ok": …} or {"id": 1, "error": "…"}, and at any time {"event": "connectivity" | "uncaught", …}.
+// A line in:  {"id": 1, "do": "connect" | "disconnect" | "sync" | "unsync" | "db" | "sql" | "transact" | "wait" | "state" | "close", …}
+// A line out: {"id": 1, "ok": …} or {"id": 1, "error": "…"}, and at any time {"event": "connectivity" | "reset" | "uncaught", …}.
 //
 // The client throws uncaught errors by design when the server misbehaves: that is reported, and ends the process with 70.
 
@@ -25,7 +25,18 @@ process.on('unhandledRejection', fatal)
 // The client logs through the console; the lines on standard output are ours.
 console.log = console.info = console.warn = console.debug = (...words) => console.error(...words)
 
-const { url, file, tables, dialect } = JSON.parse(process.argv[2])
+const { url, file, tables, dialect, skew } = JSON.parse(process.argv[2])
+if (skew) {
+  const now = Date.now
+  globalThis.Date = class extends Date {
+    constructor(...args) {
+      super(...(args.length > 0 ? args : [now() + skew]))
+    }
+    static now() {
+      return now() + skew
+    }
+  }
+}
 const schema = typeof tables === 'string' ? (await import(pathToFileURL(tables))).schema : describe(tables)
 const config = { url, timeout: 3000, debug: process.env.DEBUG === '1' }
 
@@ -52,6 +63,27 @@ const { electric, reads, close } = await (dialect === 'postgres' ? pglite() : sq
 electric.notifier.subscribeToConnectivityStateChanges(({ connectivityState }) => {
   say({ event: 'connectivity', status: connectivityState.status, reason: connectivityState.reason?.message })
 })
+
+// A reset empties the synced tables and starts anew: rarely right, and to be noticed.
+const reset = electric.satellite._resetClientState
+electric.satellite._resetClientState = function (...args) {
+  say({ event: 'reset', reason: text(new Error()) })
+  return reset.apply(this, args)
+}
+
+// Runs statements in one local transaction; the answer is the rows that each of them returns.
+const transact = (statements) =>
+  electric.adapter.transaction((transaction, finish) => {
+    const results = []
+    const next = () => {
+      const sql = statements[results.length]
+      const done = (rows) => (results.push(rows), next())
+      if (sql === undefined) finish(results)
+      else if (reads(sql)) transaction.query({ sql }, (_, rows) => done(rows))
+      else transaction.run({ sql }, () => done([]))
+    }
+    next()
+  })
 
 // Waits until a query returns a row whose first column is true; polls, since changes may come from anywhere.
 async function wait(sql, args, limit) {
@@ -91,6 +123,11 @@ const commands = {
     const result = await (reads(sql) ? electric.adapter.query({ sql, args }) : electric.adapter.run({ sql, args }))
     electric.potentiallyChanged()
     return result
+  },
+  transact: async ({ statements }) => {
+    const results = await transact(statements)
+    electric.potentiallyChanged()
+    return results
   },
   wait: ({ sql, args, limit }) => wait(sql, args, limit ?? 60000),
   state: () => ({ connected: electric.isConnected, client: electric.satellite._authState?.clientId }),

@@ -4,9 +4,13 @@
 
 use std::{
     collections::HashMap,
+    fs::OpenOptions,
     path::Path,
     process::Stdio,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -28,6 +32,23 @@ pub struct NodeClient {
     commands: AsyncMutex<Commands>,
     shared: Arc<Shared>,
     connectivity: watch::Receiver<Connectivity>,
+}
+
+/// How a client is to be started.
+#[derive(Clone, Copy, Debug)]
+pub struct Launch<'a> {
+    /// The folder of `client.mjs`.
+    pub scripts: &'a Path,
+    /// The service's URL.
+    pub url: &'a str,
+    /// The local database, which is made if it is not there.
+    pub database: (LocalDatabase, &'a Path),
+    /// The synced tables: `{"items": {"id": "UUID", "list_id": "UUID -> lists.id"}}`.
+    pub tables: &'a Value,
+    /// How far the client's clock is ahead, in milliseconds.
+    pub skew: i64,
+    /// The file that its log is added to; it has none otherwise, unless `CLIENT_LOG` is set.
+    pub log: Option<&'a Path>,
 }
 
 /// The kind of a client's local database.
@@ -57,6 +78,8 @@ struct Commands {
 struct Shared {
     waiting: Mutex<HashMap<u64, oneshot::Sender<Result<Value, String>>>>,
     uncaught: Mutex<Option<String>>,
+    resets: Mutex<Vec<String>>,
+    gone: AtomicBool,
 }
 
 impl NodeClient {
@@ -71,6 +94,15 @@ impl NodeClient {
         (kind, file): (LocalDatabase, &Path),
         tables: &Value,
     ) -> Result<NodeClient> {
+        NodeClient::launch(Launch { scripts, url, database: (kind, file), tables, skew: 0, log: None }).await
+    }
+
+    /// Starts a client.
+    ///
+    /// # Errors
+    /// If Node.js or the npm packages are missing, or the client does not start.
+    pub async fn launch(how: Launch<'_>) -> Result<NodeClient> {
+        let Launch { scripts, url, database: (kind, file), tables, skew, log } = how;
         if !scripts.join("node_modules/electric-sql").exists() {
             bail!("the npm packages are not installed in {}: run scripts/setup --client", scripts.display());
         }
@@ -78,13 +110,20 @@ impl NodeClient {
             LocalDatabase::Sqlite => "sqlite",
             LocalDatabase::Pglite => "postgres",
         };
-        let options = json!({ "url": url, "file": file, "tables": tables, "dialect": dialect });
+        let errors = match log {
+            Some(log) => {
+                OpenOptions::new().create(true).append(true).open(log).context("the client's log")?.into()
+            }
+            None if std::env::var_os("CLIENT_LOG").is_some() => Stdio::inherit(),
+            None => Stdio::null(),
+        };
+        let options = json!({ "url": url, "file": file, "tables": tables, "dialect": dialect, "skew": skew });
         let mut child = Command::new("node")
             .arg(scripts.join("client.mjs"))
             .arg(options.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(if std::env::var_os("CLIENT_LOG").is_some() { Stdio::inherit() } else { Stdio::null() })
+            .stderr(errors)
             .kill_on_drop(true)
             .spawn()
             .context("starting node (is Node.js installed?)")?;
@@ -119,7 +158,10 @@ impl NodeClient {
             command["id"] = id.into();
             lock(&self.shared.waiting).insert(id, answer);
             let line = format!("{command}\n");
-            commands.input.write_all(line.as_bytes()).await.map_err(|_| self.failure("is gone"))?;
+            if commands.input.write_all(line.as_bytes()).await.is_err() {
+                self.shared.gone.store(true, Ordering::Release);
+                return Err(self.failure("is gone"));
+            }
         }
         match timeout(PATIENCE, answered).await {
             Ok(Ok(answer)) => answer.map_err(|error| anyhow!("the client failed: {error}")),
@@ -139,6 +181,24 @@ impl NodeClient {
     #[must_use]
     pub fn uncaught(&self) -> Option<String> {
         lock(&self.shared.uncaught).clone()
+    }
+
+    /// How often the client has thrown its synced rows away to begin anew, by where it did.
+    #[must_use]
+    pub fn resets(&self) -> Vec<String> {
+        lock(&self.shared.resets).clone()
+    }
+
+    /// Whether its process has ended.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        self.shared.gone.load(Ordering::Acquire)
+    }
+
+    /// Its process, while it runs.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.child.id()
     }
 
     /// Connects with a token.
@@ -191,6 +251,15 @@ impl NodeClient {
     /// SQLite's.
     pub async fn sql(&self, sql: &str, args: &[Value]) -> Result<Value> {
         self.call(json!({ "do": "sql", "sql": sql, "args": args })).await
+    }
+
+    /// Runs statements in one local transaction; the answer is the rows that each of them returns.
+    ///
+    /// # Errors
+    /// The local database's.
+    pub async fn transact(&self, statements: &[String]) -> Result<Vec<Value>> {
+        let answer = self.call(json!({ "do": "transact", "statements": statements })).await?;
+        serde_json::from_value(answer).context("the rows of a transaction")
     }
 
     /// Waits until the first column of a query's first row is true.
@@ -248,6 +317,7 @@ async fn listen(
                 let status = text("status").unwrap_or_default();
                 connectivity.send_replace(Connectivity { status, reason: text("reason") });
             }
+            Some("reset") => lock(&shared.resets).extend(text("reason")),
             Some("uncaught") => *lock(&shared.uncaught) = text("error"),
             _ => {
                 let waiting = line["id"].as_u64().and_then(|id| lock(&shared.waiting).remove(&id));
@@ -256,5 +326,6 @@ async fn listen(
             }
         }
     }
+    shared.gone.store(true, Ordering::Release);
     lock(&shared.waiting).clear();
 }

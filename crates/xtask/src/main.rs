@@ -2,6 +2,7 @@
 
 mod bench;
 mod proto;
+mod torture;
 
 use std::path::Path;
 
@@ -26,6 +27,8 @@ enum Task {
     },
     /// Measure speed and memory of the release build beside their baselines, and write BENCHMARKS.md (about 5 minutes).
     Bench(bench::Bench),
+    /// Run the real service with real clients under faults, and check what came of it.
+    Torture(torture::Torture),
     /// A WebSocket server that does nothing but broadcast: a baseline of `bench`.
     #[command(hide = true)]
     Broadcaster {
@@ -42,6 +45,7 @@ fn main() -> anyhow::Result<()> {
             std::env::set_current_dir(&workspace)?;
             runtime()?.block_on(bench::run(what))
         }
+        Task::Torture(how) => runtime()?.block_on(torture::run(how, &workspace)),
         Task::Broadcaster { size } => runtime()?.block_on(bench::broadcaster(size)),
     }
 }

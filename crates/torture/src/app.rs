@@ -1,0 +1,258 @@
+//! An app: a real client in a process of its own over a database that stays, started again whenever its process ends.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use node_client::{Launch, LocalDatabase, NodeClient};
+use serde_json::{Value, json};
+use testkit::{FaultProxy, unsigned_token};
+use tokio::sync::RwLock;
+
+use crate::{
+    history::{Outcome, Process, Step, Transaction},
+    notes::Notes,
+    plan::{Plan, Planner},
+    tables,
+};
+
+/// A defect of the client library: its throttled push fires before a new connection has asked for it. It throws, uncaught; any
+/// app has to be started again then.
+const KNOWN_DEFECTS: [&str; 1] = ["sending a transaction while outbound replication has not started"];
+
+/// How long a client may be disconnected, without a fault of its own, before its app asks it to connect again.
+const UNCONNECTED: Duration = Duration::from_secs(4);
+
+/// What an app is made of.
+pub(crate) struct Settings {
+    pub(crate) process: Process,
+    pub(crate) kind: LocalDatabase,
+    pub(crate) skew: i64,
+    pub(crate) scripts: PathBuf,
+    pub(crate) folder: PathBuf,
+    pub(crate) tables: Value,
+    /// The tables that it has as a whole.
+    pub(crate) whole: Vec<&'static str>,
+}
+
+/// The app.
+pub(crate) struct App {
+    settings: Settings,
+    /// Between its client and the service.
+    pub(crate) proxy: FaultProxy,
+    client: RwLock<Option<Arc<NodeClient>>>,
+    notes: Notes,
+    /// Its client is to be offline for now.
+    offline: AtomicBool,
+    /// Its process was killed by a fault.
+    killed: AtomicBool,
+}
+
+impl App {
+    pub(crate) fn new(settings: Settings, proxy: FaultProxy, notes: Notes) -> App {
+        App {
+            settings,
+            proxy,
+            client: RwLock::new(None),
+            notes,
+            offline: AtomicBool::new(false),
+            killed: AtomicBool::new(false),
+        }
+    }
+
+    pub(crate) fn process(&self) -> Process {
+        self.settings.process
+    }
+
+    /// As it is called in files and texts.
+    pub(crate) fn name(&self) -> String {
+        format!("client-{}", self.settings.process.0)
+    }
+
+    /// Connects for the first time and subscribes.
+    pub(crate) async fn begin(&self) -> Result<()> {
+        let client = self.client().await?;
+        client.connect(&unsigned_token(&self.name())).await?;
+        client.sync(&self.settings.whole).await?;
+        let (table, options) = tables::shape(self.settings.process.0);
+        client.sync_table(table, options).await?;
+        Ok(())
+    }
+
+    /// The client, started if it does not run.
+    pub(crate) async fn client(&self) -> Result<Arc<NodeClient>> {
+        if let Some(client) = &*self.client.read().await {
+            return Ok(client.clone());
+        }
+        let mut place = self.client.write().await;
+        if let Some(client) = &*place {
+            return Ok(client.clone());
+        }
+        let Settings { kind, skew, scripts, folder, tables, .. } = &self.settings;
+        let (file, log) =
+            (folder.join(format!("{}.db", self.name())), folder.join(format!("{}.log", self.name())));
+        let url = format!("http://127.0.0.1:{}", self.proxy.port());
+        let launch =
+            Launch { scripts, url: &url, database: (*kind, &file), tables, skew: *skew, log: Some(&log) };
+        let client = Arc::new(NodeClient::launch(launch).await.with_context(|| self.name())?);
+        *place = Some(client.clone());
+        Ok(client)
+    }
+
+    /// Works until told to stop: a transaction, a pause, and looking after the connection.
+    pub(crate) async fn work(
+        &self,
+        mut planner: Planner,
+        pauses: (f64, fastrand::Rng),
+        stop: &AtomicBool,
+    ) -> Result<()> {
+        let (pause, mut rng) = pauses;
+        let mut unconnected: Option<Instant> = None;
+        while !stop.load(Ordering::Relaxed) {
+            let client = self.client().await?;
+            let plan = planner.client();
+            self.transact(&client, &mut planner, plan).await?;
+            self.look_after(&client, &mut unconnected);
+            tokio::time::sleep(Duration::from_secs_f64(pause * 2.0 * rng.f64())).await;
+        }
+        Ok(())
+    }
+
+    async fn transact(&self, client: &Arc<NodeClient>, planner: &mut Planner, plan: Plan) -> Result<()> {
+        let author = planner.author();
+        let asked = self.notes.now();
+        let (outcome, steps) = match client.transact(&plan.statements).await {
+            Ok(rows) => (Outcome::Committed, planner.steps(plan, &rows)),
+            Err(error) => {
+                let gone = client.is_gone();
+                let steps: Vec<Step> = plan.writes();
+                if gone {
+                    self.ended(client).await;
+                    (Outcome::Unknown, steps)
+                } else {
+                    self.notes.failure(format!("{} refused a local transaction: {error}", self.name()));
+                    (Outcome::Failed, steps)
+                }
+            }
+        };
+        let ended = self.notes.now();
+        self.notes.transaction(Transaction { author, asked, ended, outcome, steps });
+        Ok(())
+    }
+
+    /// Says why a client's process has ended, and makes room for the next one.
+    pub(crate) async fn ended(&self, client: &Arc<NodeClient>) {
+        let mut place = self.client.write().await;
+        if place.as_ref().is_none_or(|current| !Arc::ptr_eq(current, client)) {
+            return;
+        }
+        *place = None;
+        self.resets(client);
+        let killed = self.killed.swap(false, Ordering::Relaxed);
+        match client.uncaught() {
+            Some(error) if KNOWN_DEFECTS.iter().any(|defect| error.contains(defect)) => {
+                self.notes.event("client died of its own known defect", &format!("{}: {error}", self.name()));
+            }
+            Some(error) => self.notes.failure(format!("{} threw what nobody caught: {error}", self.name())),
+            None if killed => {}
+            None => self.notes.failure(format!("{} ended without a word", self.name())),
+        }
+    }
+
+    /// Notes resets of a client: none has a reason here.
+    pub(crate) fn resets(&self, client: &NodeClient) {
+        for reset in client.resets() {
+            self.notes.failure(format!("{} was reset: {reset}", self.name()));
+        }
+    }
+
+    /// Has a client connect that is not connected and does not try to be; in the background, like an app.
+    fn look_after(&self, client: &Arc<NodeClient>, unconnected: &mut Option<Instant>) {
+        let status = client.connectivity().borrow().clone();
+        if status.status == "connected" || self.offline.load(Ordering::Relaxed) {
+            *unconnected = None;
+            return;
+        }
+        if unconnected.get_or_insert_with(Instant::now).elapsed() > UNCONNECTED {
+            *unconnected = None;
+            let reason = status.reason.unwrap_or_default();
+            self.notes.event("app asked to connect", &format!("{}: {reason}", self.name()));
+            self.connect(client);
+        }
+    }
+
+    fn connect(&self, client: &Arc<NodeClient>) {
+        let (client, notes, name) = (client.clone(), self.notes.clone(), self.name());
+        tokio::spawn(async move {
+            if let Err(error) = client.connect(&unsigned_token(&name)).await {
+                notes.event("connecting failed", &format!("{name}: {error}"));
+            }
+        });
+    }
+
+    /// Goes offline.
+    pub(crate) async fn go_offline(&self) {
+        self.offline.store(true, Ordering::Relaxed);
+        if let Ok(client) = self.client().await {
+            let _ = client.disconnect().await;
+        }
+    }
+
+    /// Comes back.
+    pub(crate) async fn go_online(&self) {
+        self.offline.store(false, Ordering::Relaxed);
+        if let Ok(client) = self.client().await {
+            self.connect(&client);
+        }
+    }
+
+    /// Kills its process at once, wherever it is.
+    pub(crate) async fn kill(&self) -> Result<()> {
+        if let Some(client) = &*self.client.read().await
+            && let Some(pid) = client.pid()
+        {
+            self.killed.store(true, Ordering::Relaxed);
+            kill(Pid::from_raw(pid.cast_signed()), Signal::SIGKILL)?;
+        }
+        Ok(())
+    }
+
+    /// Whether there is anything left to be sent, and how far it is with what comes: the number of its last fence.
+    pub(crate) async fn progress(&self) -> Result<(i64, i64)> {
+        let client = self.client().await?;
+        let sql = "SELECT (SELECT count(*) FROM _electric_oplog) AS waiting, (SELECT max(number) FROM fences) AS fence";
+        let rows = match client.transact(&[sql.to_owned()]).await {
+            Ok(rows) => rows,
+            Err(error) => {
+                if client.is_gone() {
+                    self.ended(&client).await;
+                }
+                return Err(error);
+            }
+        };
+        let row = rows.first().and_then(|rows| rows.get(0)).cloned().unwrap_or(json!({}));
+        let number = |column: &str| {
+            let value = &row[column];
+            value.as_i64().or_else(|| value.as_str()?.parse().ok()).unwrap_or(-1)
+        };
+        Ok((number("waiting"), number("fence")))
+    }
+
+    /// Ends the client in good order.
+    pub(crate) async fn close(&self) {
+        if let Some(client) = self.client.write().await.take() {
+            self.resets(&client);
+            let _ = client.call(json!({ "do": "close" })).await;
+        }
+    }
+}
