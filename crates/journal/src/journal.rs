@@ -10,7 +10,7 @@ use crate::{
     DiskState, Entry, Files, Limits, Miss, Record, Recovered, Trimmed,
     disk::{Disk, Shelved},
     window::{RECENT, Window},
-    writer::Writer,
+    writer::{PRESSING, Writer},
 };
 
 /// The window. One task appends, any number read.
@@ -116,7 +116,7 @@ impl<T: Entry> Journal<T> {
                 let start = self.start();
                 self.shared.durable.send_if_modified(|known| std::mem::replace(known, start) != start);
             }
-            Some(disk) if held > memory / 4 => disk.bell.press(),
+            Some(disk) if held > memory / PRESSING => disk.bell.press(),
             Some(disk) => disk.bell.ring(),
         }
     }

@@ -39,6 +39,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest between two tries.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// The part of memory that what is not durable may occupy before that is hurried.
+pub(crate) const PRESSING: usize = 4;
+
 /// Entries taken from the window at once.
 const BATCH: usize = 256;
 
@@ -153,6 +156,10 @@ impl<T: Entry> Writer<T> {
         }
         self.publish(log, |_| {});
         self.disk.bell.relieve();
+        if self.shared.held() > self.shared.limits.memory / PRESSING {
+            // It was appended meanwhile, and whoever appends may be waiting for room.
+            self.disk.bell.press();
+        }
         Ok(())
     }
 
@@ -177,8 +184,9 @@ impl<T: Entry> Writer<T> {
         setback.attempts += 1;
         setback.retry = now + (FIRST_PAUSE * 2u32.pow(doublings)).min(PATIENCE);
         let full = is_full(error);
-        if full && self.shared.is_half_held() && log.remove_oldest() {
-            setback.retry = now + FIRST_PAUSE;
+        let waiting = self.shared.held() as u64;
+        if full && waiting >= self.shared.limits.memory as u64 / 2 && log.make_room(waiting) {
+            setback.retry = now;
             let start = self.disk.catalog.start();
             let lost = format!(
                 "The journal's disk is full: to make room, its oldest transactions were dropped, and it begins at {start}. Clients \

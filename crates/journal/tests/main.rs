@@ -1,6 +1,7 @@
 //! The journal on disk: what is written is read back, whatever happens in between.
 
 mod arbitrary;
+mod endure;
 mod failing;
 mod full;
 mod kill;

@@ -246,3 +246,21 @@ async fn what_can_not_be_restored_moves_the_beginning_behind_it() {
     assert!(journal.state().unwrap().lost.unwrap().contains("schema"));
     assert_eq!(*journal.read_at(&[Lsn(299)]).unwrap()[0], item(299));
 }
+
+#[tokio::test]
+async fn the_schema_before_each_transaction_is_known_wherever_reading_begins() {
+    let folder = tempdir().unwrap();
+    let journal = open(folder.path(), SHORT, WIDE);
+    append(&journal, (1..500).map(|n| n * 10));
+    journal.close().await.unwrap();
+    drop(journal);
+    let (files, recovered) = files(folder.path(), SHORT, 0);
+    let restore = |record: journal::Record, before: Option<&str>| {
+        assert_eq!(before, schema(record.transaction.lsn.0 - 10).as_deref());
+        Some(crate::support::Item(record))
+    };
+    let journal = Journal::durable(files, &recovered, NARROW, restore).unwrap();
+    for after in [3000, 1230, 990, 0] {
+        assert_eq!(read_all(&journal, after).await.unwrap().len() as u64, 499 - after / 10);
+    }
+}

@@ -323,8 +323,19 @@ impl Log {
         }
     }
 
+    /// Removes the oldest segments, until there is room for so many bytes and a segment; whether any could go.
+    pub(crate) fn make_room(&self, bytes: u64) -> bool {
+        let before = self.catalog.size().1;
+        while before.saturating_sub(self.catalog.size().1) < bytes.saturating_add(self.limits.segment) {
+            if !self.remove_oldest() {
+                break;
+            }
+        }
+        self.catalog.size().1 < before
+    }
+
     /// Removes the oldest segment; whether there was one that may go.
-    pub(crate) fn remove_oldest(&self) -> bool {
+    fn remove_oldest(&self) -> bool {
         let Some(oldest) = self.catalog.remove_oldest() else { return false };
         discard(&self.folder, &[oldest]);
         true

@@ -31,6 +31,9 @@ use crate::{
 /// The file that is locked while the folder is in use.
 const LOCK: &str = "lock";
 
+/// Bytes of a segment in which there is hardly more than a header.
+const BEGINNING: u64 = 1 << 10;
+
 /// A file that calls itself a segment.
 struct Candidate {
     sequence: u64,
@@ -118,12 +121,18 @@ fn keep(mut candidates: Vec<Candidate>, read: &mut u64) -> Result<Kept, OpenErro
     let mut until = Lsn(u64::MAX);
     while let Some(candidate) = candidates.pop() {
         let last = kept.tail.is_none();
-        let path = candidate.path.clone();
+        let (path, size) = (candidate.path.clone(), candidate.size);
         let Some((header, begin)) = candidate.header.clone() else {
             let listed = candidate.list(Lsn::ZERO, Vec::new());
             kept.unused.insert(0, listed);
             if last {
-                // Its beginning was not durable, so nothing in it was.
+                // Usually its beginning was not durable yet, so nothing in it was.
+                if size > BEGINNING {
+                    kept.lost = Some(format!(
+                        "Journal segment {}, the last one, can't be read: what is in it is dropped. Check the disk.",
+                        path.display()
+                    ));
+                }
                 continue;
             }
             kept.lose(&path, until, candidates);
@@ -136,7 +145,6 @@ fn keep(mut candidates: Vec<Candidate>, read: &mut u64) -> Result<Kept, OpenErro
             kept.lose(&path, until, candidates);
             break;
         };
-        let size = candidate.size;
         let mut segment = candidate.list(header.start, chunks);
         until = header.start;
         if last {
