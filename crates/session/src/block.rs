@@ -107,6 +107,8 @@ pub(crate) struct Block {
     pub(crate) unanswered: Option<Box<Unanswered>>,
     /// It may not be begun earlier.
     pub(crate) not_before: Millis,
+    /// The probe that its client is to answer first, and until when that is waited for.
+    pub(crate) probe: Option<(u64, Millis)>,
     /// The store that must be durable first.
     pub(crate) stored_by: Option<u64>,
     /// The stream stands right before a transaction that the snapshot does not see.
@@ -126,6 +128,7 @@ impl Block {
             phase: Phase::Planned { retry_at: now },
             unanswered,
             not_before: now,
+            probe: None,
             stored_by: None,
             at_its_place: false,
             awaits: None,
@@ -148,10 +151,15 @@ impl Block {
         }
     }
 
+    /// When it may be begun, if nothing happens before.
+    pub(crate) fn begins_at(&self) -> Millis {
+        self.probe.map_or(self.not_before, |(_, until)| until.max(self.not_before))
+    }
+
     /// Whether nothing is in the way of beginning it, once its place has come.
     pub(crate) fn is_ready(&self, cx: &Context<'_>) -> bool {
         self.unanswered.is_none()
-            && self.not_before <= cx.now.mono_ms
+            && self.begins_at() <= cx.now.mono_ms
             && self.stored_by.is_none_or(|number| cx.ledger.is_durable(number))
     }
 
@@ -176,6 +184,7 @@ impl Block {
         cx.send(wire::subscribed(&unanswered.request, id));
         cx.flush();
         self.not_before = cx.now.mono_ms.saturating_add(cx.config.subscription_delay);
+        self.probe = Some((cx.probe(), self.not_before.saturating_add(cx.config.subscription_patience)));
     }
 
     /// The snapshot is there.

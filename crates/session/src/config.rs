@@ -15,6 +15,8 @@ pub struct SessionConfig {
     pub ping_interval: Millis,
     /// Least time between the reply to `subscribe` and its data (spec 02 §10.4).
     pub subscription_delay: Millis,
+    /// Longest wait, on top of that, for the client to have taken in the reply: a busy one may take both at once, and then fails.
+    pub subscription_patience: Millis,
     /// Longest wait for a snapshot before `subscribe` is answered with an error (spec 06 §2.3).
     pub snapshot_timeout: Millis,
     /// Longest wait for the stream to come as far as the database before `subscribe` is refused for an unknown table. Together
@@ -58,6 +60,7 @@ impl Default for SessionConfig {
             auth_deadline: 10_000,
             ping_interval: 20_000,
             subscription_delay: 30,
+            subscription_patience: 2_000,
             snapshot_timeout: 1_000,
             catch_up_timeout: 1_000,
             start_timeout: 2_500,

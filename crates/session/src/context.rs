@@ -60,6 +60,14 @@ impl Context<'_> {
         }
     }
 
+    /// Asks the peer to say when it has received everything up to here; the number names the answer.
+    pub(crate) fn probe(&mut self) -> u64 {
+        let number = self.ledger.probes;
+        self.ledger.probes += 1;
+        self.out.push(Output::Probe(number));
+        number
+    }
+
     /// A name for another snapshot, never given before on this connection.
     pub(crate) fn name_snapshot(&mut self) -> SnapshotId {
         let id = SnapshotId(self.ledger.snapshots);
@@ -73,6 +81,7 @@ impl Context<'_> {
 pub(crate) struct Ledger {
     stores: u64,
     snapshots: u64,
+    probes: u64,
     unstored: SmallVec<[u64; 4]>,
     wal_end: Question,
 }

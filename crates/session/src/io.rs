@@ -146,6 +146,8 @@ pub enum Input {
     Oversized,
     /// Any sign of life from the peer that is not a message: ping or pong.
     Alive,
+    /// The peer's answer to [`Output::Probe`]: it has received everything up to there.
+    Probed(u64),
     /// The answer to [`Output::Admit`].
     Admission(Admission),
     /// The answer to [`Output::LoadClient`]; `Err` if Postgres can't be asked.
@@ -218,6 +220,8 @@ pub enum Output {
     SendAll(Arc<[Bytes]>),
     /// Send an empty WebSocket ping.
     Ping,
+    /// Send a WebSocket ping that carries this number, and hand the number in when it comes back.
+    Probe(u64),
     /// Everything before must reach the peer, as one write, before anything after is handed to the socket (02 §10.4).
     Flush,
     /// Send a close frame and end; no output follows. Whatever the session had open (snapshots, questions) is dropped.

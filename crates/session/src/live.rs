@@ -154,6 +154,7 @@ impl Live {
                         Input::SnapshotFrame { id, read, frame } => outbound.frame(id, read, frame, cx),
                         Input::SnapshotDone { id } => outbound.done(id, cx),
                         Input::SnapshotFailed { id, why } => outbound.failed(id, why, cx)?,
+                        Input::Probed(number) => outbound.probed(number),
                         _ => {}
                     }
                 }

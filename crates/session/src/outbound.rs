@@ -379,7 +379,8 @@ impl Outbound {
 
     /// Moves an idle client on to where the stream is, so that whoever serves it next finds it there (spec 07 §0 "Stop").
     pub(crate) fn hand_over(&mut self, cx: &mut Context<'_>) {
-        let waits = self.is_held() || !self.is_under_way() || !self.blocks.is_empty() || !self.less.is_empty();
+        let waits =
+            self.is_held() || !self.is_under_way() || !self.blocks.is_empty() || !self.less.is_empty();
         if !waits && self.told < self.cursor {
             self.move_client(cx);
         }

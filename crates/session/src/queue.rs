@@ -63,7 +63,7 @@ impl Outbound {
             .blocks
             .front()
             .filter(|head| head.is_due(self.cursor, self.raced_until))
-            .map(|head| head.not_before)
+            .map(Block::begins_at)
             .filter(|at| *at > now.mono_ms);
         // The stream has come to where it can be told what a snapshot sees.
         let told = self.blocks.front().and_then(|head| head.awaits);
@@ -169,6 +169,13 @@ impl Outbound {
         cx.out.push(Output::ReadSnapshot { id });
         if lsn > cursor {
             cx.out.push(Output::Reach(lsn));
+        }
+    }
+
+    /// The client has received what was before this probe.
+    pub(crate) fn probed(&mut self, number: u64) {
+        for block in &mut self.blocks {
+            block.probe.take_if(|(probe, _)| *probe <= number);
         }
     }
 

@@ -127,6 +127,8 @@ pub struct Harness {
     pub stored: Vec<ClientUpdate>,
     /// Stores are answered at once.
     pub durable: bool,
+    /// Probes are answered at once; otherwise not at all.
+    pub answers_probes: bool,
     requests: u32,
 }
 
@@ -148,6 +150,7 @@ impl Harness {
             closed: None,
             stored: Vec::new(),
             durable: true,
+            answers_probes: true,
             requests: 0,
         }
     }
@@ -182,7 +185,7 @@ impl Harness {
         let mut outputs = Vec::new();
         self.session.handle(input, self.now, &mut outputs);
         let mut events = Vec::new();
-        let mut stored = Vec::new();
+        let (mut stored, mut probes) = (Vec::new(), Vec::new());
         for output in outputs {
             assert!(self.closed.is_none(), "nothing follows a close: {output:?}");
             match output {
@@ -199,11 +202,17 @@ impl Harness {
                         self.asked.push(Output::Store { number, updates: Vec::new() });
                     }
                 }
+                Output::Probe(number) => probes.push(number),
                 other => self.asked.push(other),
             }
         }
         for number in stored {
             events.extend(self.input(Input::Stored(number)));
+        }
+        if self.answers_probes {
+            for number in probes {
+                events.extend(self.input(Input::Probed(number)));
+            }
         }
         events
     }

@@ -107,12 +107,14 @@ fn the_stream_is_held_for_the_snapshot_then_the_reply_comes_and_the_data_at_its_
         Output::Store { number, updates },
         Output::Send(reply),
         Output::Flush,
+        Output::Probe(probe),
         Output::ReadSnapshot { .. },
         Output::Reach(Lsn(2_000)),
     ] = &outputs[..]
     else {
         panic!("{outputs:?}")
     };
+    harness.input(Input::Probed(*probe));
     assert!(matches!(&updates[..], [ClientUpdate::Subscribed(stored)] if stored.gone_at.is_none()));
     assert!(accepted(&[harness.client.take(reply)]));
     assert_eq!(harness.session.cursor(), Some(Lsn(1_000)), "released");
@@ -158,6 +160,26 @@ fn on_an_idle_stream_the_block_stands_where_the_snapshot_was_taken() {
     harness.reach(2_345);
     assert_eq!(harness.session.wants_snapshot_frames(), Some(id));
     assert!(matches!(&harness.done(id)[..], [Event::Data { lsn, rows: 0, .. }] if lsn == "2345"));
+}
+
+/// A client that is busy may find the reply and the data together, and then knows nothing of the subscription.
+#[test]
+fn data_waits_until_the_client_has_taken_in_the_reply_but_not_for_ever() {
+    for answers in [true, false] {
+        let mut harness = Harness::streaming();
+        harness.answers_probes = false;
+        harness.subscribe(&uuid(1), &["items"]);
+        let id = harness.snapshot();
+        harness.open(id, 730, 1_000);
+        harness.wait(1_999);
+        assert_eq!(harness.session.wants_snapshot_frames(), None, "there is no answer to the probe");
+        if answers {
+            harness.input(Input::Probed(0));
+        } else {
+            harness.wait(31);
+        }
+        assert_eq!(harness.session.wants_snapshot_frames(), Some(id));
+    }
 }
 
 #[test]

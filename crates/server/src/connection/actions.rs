@@ -136,6 +136,7 @@ impl Actions {
             Output::Send(_)
             | Output::SendAll(_)
             | Output::Ping
+            | Output::Probe(_)
             | Output::Flush
             | Output::Close { .. }
             | Output::Refused { .. } => {}

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bytes::{Buf as _, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 use change::Lsn;
 use journal::Miss;
 use session::{CloseCode, Input, Output, Session, Tracker};
@@ -296,7 +296,10 @@ impl Driver {
                 self.outbox.pong(payload);
                 self.hand(Input::Alive);
             }
-            Event::Pong => self.hand(Input::Alive),
+            Event::Pong(payload) => self.hand(match payload.as_ref().try_into() {
+                Ok(number) => Input::Probed(u64::from_be_bytes(number)),
+                Err(_) => Input::Alive,
+            }),
             Event::Oversized if self.session.is_authenticated() => {
                 let limit = self.hub.limits.max_message;
                 tracing::warn!(connection = self.id.0, client = ?self.session.client(), limit, "a message over TIELINE_MAX_MESSAGE_SIZE: disconnected");
@@ -460,7 +463,8 @@ impl Driver {
         match output {
             Output::Send(message) => self.outbox.binary(message),
             Output::SendAll(messages) => self.outbox.shared(messages),
-            Output::Ping => self.outbox.ping(),
+            Output::Ping => self.outbox.ping(Bytes::new()),
+            Output::Probe(number) => self.outbox.ping(Bytes::copy_from_slice(&number.to_be_bytes())),
             Output::Flush => self.outbox.barrier(),
             Output::Close { code, reason } => self.close(code, reason),
             Output::Refused { kind, reason } => {

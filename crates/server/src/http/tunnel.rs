@@ -110,7 +110,7 @@ impl Peer {
                 Ok(None) => return,
                 Ok(Some(Event::Binary(message))) => self.inward.extend_from_slice(&message),
                 Ok(Some(Event::Ping(payload))) => self.outbox.pong(payload),
-                Ok(Some(Event::Pong)) => {}
+                Ok(Some(Event::Pong(_))) => {}
                 Ok(Some(Event::Close(code))) => {
                     self.outbox.close(code.unwrap_or(CloseCode::Normal.into()), "");
                     self.over = true;

@@ -17,8 +17,8 @@ pub enum Event {
     Text,
     /// A ping, to be answered with the same payload.
     Ping(Bytes),
-    /// A pong.
-    Pong,
+    /// A pong, with the payload of the ping that it answers, if it does.
+    Pong(Bytes),
     /// The close frame, with its code if it has one. Nothing follows.
     Close(Option<u16>),
     /// A binary message over the limit. From here on everything but the close frame is dropped unread.
@@ -251,7 +251,8 @@ impl Decoder {
                     }
                     _ if self.skipping => Ok(None),
                     Control::Ping => Ok(Some(Event::Ping(payload.into()))),
-                    Control::Pong | Control::Reserved(_) => Ok(Some(Event::Pong)),
+                    Control::Pong => Ok(Some(Event::Pong(payload.into()))),
+                    Control::Reserved(_) => Ok(Some(Event::Pong(Bytes::new()))),
                 }
             }
             OpCode::Data(_) if !frame.last => Ok(None),

@@ -71,9 +71,9 @@ impl Outbox {
         }
     }
 
-    /// Appends an empty ping.
-    pub fn ping(&mut self) {
-        self.push(OpCode::Control(Control::Ping), Bytes::new());
+    /// Appends a ping. Its payload comes back with the pong; at most 125 bytes.
+    pub fn ping(&mut self, payload: Bytes) {
+        self.push(OpCode::Control(Control::Ping), payload);
     }
 
     /// Appends the answer to a ping. The payload is that of a control frame, so 125 bytes at most.

@@ -52,7 +52,7 @@ enum Act {
     Binary(Vec<u8>),
     /// Several messages at once, or the fragments of one.
     Several(Vec<Vec<u8>>),
-    Ping,
+    Ping(Vec<u8>),
     Pong(Vec<u8>),
     Barrier,
 }
@@ -67,7 +67,7 @@ fn acts() -> impl Strategy<Value = Vec<Act>> {
     let act = prop_oneof![
         3 => payload().prop_map(Act::Binary),
         3 => prop::collection::vec(payload(), 0..5).prop_map(Act::Several),
-        1 => Just(Act::Ping),
+        1 => prop::collection::vec(any::<u8>(), 0..=125).prop_map(Act::Ping),
         1 => prop::collection::vec(any::<u8>(), 0..=125).prop_map(Act::Pong),
         1 => Just(Act::Barrier),
     ];
@@ -117,9 +117,9 @@ proptest! {
                     sent.extend(payloads.iter().cloned().map(Message::binary));
                     outbox.shared(payloads.into_iter().map(Bytes::from).collect());
                 }
-                Act::Ping => {
-                    sent.push(Message::Ping(Bytes::new()));
-                    outbox.ping();
+                Act::Ping(payload) => {
+                    sent.push(Message::Ping(payload.clone().into()));
+                    outbox.ping(payload.into());
                 }
                 Act::Pong(payload) => {
                     sent.push(Message::Pong(payload.clone().into()));
@@ -139,8 +139,9 @@ proptest! {
         client.flush().ok();
         // Its answers come back: a pong for the last ping at least, and the close frame with the same code.
         let answers = decode(&client.get_ref().from_client, step);
-        let pinged = sent.iter().any(Message::is_ping);
-        prop_assert_eq!(answers.contains(&Event::Pong), pinged);
+        if let Some(Message::Ping(payload)) = sent.iter().rfind(|message| message.is_ping()) {
+            prop_assert!(answers.contains(&Event::Pong(payload.clone())));
+        }
         prop_assert_eq!(answers.last(), Some(&Event::Close(Some(code))));
     }
 
@@ -173,12 +174,12 @@ proptest! {
                         expected.push(Event::Binary(fragments.concat().into()));
                     }
                 }
-                Act::Ping => {
-                    expected.push(Event::Ping(Bytes::new()));
-                    client.send(Message::Ping(Bytes::new())).unwrap();
+                Act::Ping(payload) => {
+                    expected.push(Event::Ping(payload.clone().into()));
+                    client.send(Message::Ping(payload.into())).unwrap();
                 }
                 Act::Pong(payload) => {
-                    expected.push(Event::Pong);
+                    expected.push(Event::Pong(payload.clone().into()));
                     client.send(Message::Pong(payload.into())).unwrap();
                 }
                 Act::Barrier => {}

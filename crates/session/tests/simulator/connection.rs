@@ -45,6 +45,7 @@ enum Task {
     WalEnd,
     Open(SnapshotId),
     Write(ClientTransaction),
+    Probe(u64),
 }
 
 type Part = Option<(usize, Bytes)>;
@@ -101,6 +102,7 @@ impl Connection {
                 Output::Write(transaction) => self.tasks.push(Task::Write(transaction)),
                 // The peer is alive: clients answer pings by themselves.
                 Output::Ping => {}
+                Output::Probe(number) => self.tasks.push(Task::Probe(number)),
                 Output::ReadSnapshot { .. }
                 | Output::Flush
                 | Output::Reach(_)
@@ -224,6 +226,7 @@ impl Connection {
                 assert!(self.stores.is_empty(), "what is stored is read when all changes are durable");
                 Input::Client(Ok(stored.clone()))
             }
+            Task::Probe(number) => Input::Probed(number),
             Task::WalEnd => Input::WalEnd(Ok(database.log().end())),
             Task::Open(id) => {
                 let Some((_, request, parts)) = self.snapshots.iter_mut().find(|(open, ..)| *open == id)

@@ -49,6 +49,21 @@ fn row_texts(columns: &str, table: &str) -> String {
     format!("SELECT {} AS r FROM {table}", values.join(" || ',' || "))
 }
 
+/// The versions that a client has applied, in its order.
+async fn applied(client: &NodeClient) -> Vec<String> {
+    let rows = client
+        .sql("SELECT version FROM _electric_migrations WHERE version <> '0' ORDER BY id", &[])
+        .await
+        .unwrap();
+    rows.as_array().unwrap().iter().map(|row| row["version"].as_str().unwrap().to_owned()).collect()
+}
+
+/// The versions that there are.
+async fn recorded(service: &Service) -> Vec<String> {
+    let sql = "SELECT version FROM electric.ddl_commands GROUP BY version ORDER BY min(id)";
+    service.postgres.query(sql, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
+}
+
 /// Waits until a table of the local database has the columns and rows that it has in Postgres.
 async fn wait_for_same(service: &Service, client: &NodeClient, kind: LocalDatabase, table: &str) {
     let (columns, rows) = in_postgres(service, table).await;
@@ -157,6 +172,10 @@ async fn a_changing_schema(kind: LocalDatabase) {
     for table in ALL {
         late.sync(&[table]).await.unwrap();
         wait_for_same(&service, &late, kind, table).await;
+    }
+    // All have applied the same versions, also those that had nothing for clients: an app's bundle is compared with them.
+    for client in [&live, &away, &late] {
+        assert_eq!(applied(client).await, recorded(&service).await);
     }
     late.close().await.unwrap();
 
