@@ -4,17 +4,22 @@
 
 mod app;
 mod auth;
+mod deploy;
 mod evolution;
+mod failover;
 mod garbage;
 mod generate;
 pub mod http;
+mod load;
 mod migrations_api;
 mod node_postgres;
 mod pglite;
 mod prisma;
+mod rejected;
 mod restart;
 pub mod service;
 mod shapes;
+mod switch;
 mod sync;
 mod tables;
 mod types;
