@@ -75,8 +75,10 @@ enum Depth {
 fn make_usable(path: &Path, depth: Depth) -> Result<(), String> {
     let made = match depth {
         Depth::Nothing => Ok(()),
-        Depth::Last if path.is_dir() => Ok(()),
-        Depth::Last => std::fs::create_dir(path),
+        // Another instance may be making it, too.
+        Depth::Last => {
+            std::fs::create_dir(path).or_else(|error| if path.is_dir() { Ok(()) } else { Err(error) })
+        }
         Depth::All => std::fs::create_dir_all(path),
     };
     let usable = made.and_then(|()| tempfile::tempfile_in(path).map(drop));

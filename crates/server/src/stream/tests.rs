@@ -161,7 +161,7 @@ async fn write(stream: Arc<Stream>, readers: Vec<Arc<Mutex<Progress>>>, seed: u6
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn nothing_that_concerns_a_reader_is_missed() {
     for seed in 0..3 {
-        let limits = journal::Limits { memory: usize::MAX, span: u64::MAX };
+        let limits = Limits { memory: usize::MAX, span: u64::MAX };
         let stream = Arc::new(Stream::in_memory(Lsn(0), limits, &History::default()));
         let progress: Vec<Arc<Mutex<Progress>>> = (0..READERS).map(|_| Arc::default()).collect();
         let readers: Vec<_> = progress

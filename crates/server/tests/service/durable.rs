@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use futures_util::future::join_all;
 use testkit::{
     Database, Satellite,
     satellite::{Op, Received, Resume, Row, Select},
@@ -213,30 +214,35 @@ async fn a_restarted_service_gives_those_who_were_away_what_the_others_got() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_does_not_fit_in_memory_is_read_from_disk_while_others_go_on() {
     let (_database, postgres, running) = start_with_tables(TINY).await;
-    let mut away = Vec::new();
-    for (name, shape) in shapes() {
-        away.push(Viewer::open(running.port, &format!("{name}-away"), shape).await);
-    }
     let mut present = Viewer::open(running.port, "present", Select::from("items")).await;
+    let mut away = Vec::new();
     for round in 0..3 {
+        for (name, shape) in shapes() {
+            away.push((name, Viewer::open(running.port, &format!("{name}-{round}"), shape).await));
+        }
         work(&postgres, round).await;
     }
-    for viewer in &mut away {
+    for (_, viewer) in &mut away {
         viewer.resume(running.port).await;
     }
     finish(&postgres).await;
     present.finish().await;
     check(&present, "plain", &postgres).await;
-    for (viewer, (name, _)) in away.iter_mut().zip(shapes()) {
-        viewer.finish().await;
+    join_all(away.iter_mut().map(|(_, viewer)| viewer.finish())).await;
+    for (name, viewer) in &away {
         check(viewer, name, &postgres).await;
     }
-    let status: serde_json::Value =
-        serde_json::from_slice(&get(running.port, "/api/status.json").await.body).expect("JSON");
-    let journal = &status["journal"];
+    let journal = journal_status(running.port).await;
     assert_eq!((&journal["kind"], &journal["state"]), (&"disk".into(), &"ok".into()), "{journal}");
     assert!(journal["memory"]["transactions"].as_u64().unwrap() < 20, "{journal}");
     assert!(journal["disk"]["bytes"].as_u64().unwrap() > 10_000, "{journal}");
+}
+
+/// What the status says of the journal.
+async fn journal_status(port: u16) -> serde_json::Value {
+    let mut status: serde_json::Value =
+        serde_json::from_slice(&get(port, "/api/status.json").await.body).expect("JSON");
+    status["journal"].take()
 }
 
 /// Waits until a query is true.
@@ -328,4 +334,31 @@ async fn without_a_disk_the_slot_is_held_back_and_fills_the_window_again() {
     finish(&postgres).await;
     away.finish().await;
     check(&away, "plain", &postgres).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_stops_nobody_and_postgres_keeps_its_log_meanwhile() {
+    let (_database, postgres, running) = start_with_tables(&[]).await;
+    let mut viewer = Viewer::open(running.port, "viewer", Select::from("items")).await;
+    let full = format!("return(full@{})", journal_of(&postgres).await);
+    fail::cfg("journal::write", &full).expect("a failpoint");
+    let before = wal_end(&postgres).await;
+    work(&postgres, 0).await;
+    finish(&postgres).await;
+    viewer.finish().await;
+    check(&viewer, "plain", &postgres).await;
+    within(async { while journal_status(running.port).await["state"] == "ok" {} }).await;
+    let status = journal_status(running.port).await;
+    let state = status["state"].as_str().unwrap_or_default();
+    assert!(state.contains("disk") && state.contains("full"), "{state}");
+    assert!(status["disk"]["waiting"].as_u64() > Some(10_000), "{status}");
+    let kept = format!("SELECT confirmed_flush_lsn <= '{before}' {SLOT}");
+    assert!(postgres.query_one(&kept, &[]).await.unwrap().get::<_, bool>(0), "{status}");
+
+    let end = wal_end(&postgres).await;
+    fail::remove("journal::write");
+    postgres.batch_execute("INSERT INTO items (id) VALUES ('more')").await.unwrap();
+    until(&postgres, &format!("SELECT confirmed_flush_lsn >= '{end}' {SLOT}")).await;
+    let status = journal_status(running.port).await;
+    assert_eq!(status["state"], "ok", "{status}");
 }

@@ -74,8 +74,13 @@ pub struct Oracle {
 
 impl Oracle {
     pub fn new(setting: &Setting) -> Oracle {
-        let mut tables = Tables::default();
         let (deliveries, _) = setting.stream.read_after(setting.stream.start(), usize::MAX).unwrap();
+        Oracle::of(deliveries)
+    }
+
+    /// Given all that happened.
+    pub fn of(deliveries: Vec<Arc<Delivery>>) -> Oracle {
+        let mut tables = Tables::default();
         let after = |delivery: Arc<Delivery>| {
             tables.apply(&delivery.transaction);
             (delivery, tables.clone())

@@ -2,12 +2,14 @@
 
 use std::{
     future::poll_fn,
+    path::Path,
     sync::{Arc, Weak},
     task::Poll,
     time::Duration,
 };
 
 use change::{Lsn, RelationId, RequestId, Row, UserId};
+use journal::{FileLimits, Files, Identity, Miss};
 use postgres::{
     assemble::History,
     catalogue,
@@ -15,7 +17,7 @@ use postgres::{
     install::install,
     replication::{self, Control, Event, Publication},
 };
-use session::{Lost, Tracker};
+use session::{Delivery, Lost, Tracker};
 use shapes::{Key, Plan, RelationDef, SelectDef, Shape, ShapeDef, ShapeLimits};
 use testkit::Database;
 use tokio::task::JoinHandle;
@@ -70,6 +72,23 @@ impl Setting {
     }
 
     pub async fn with(window: journal::Limits, settings: Settings) -> Setting {
+        Setting::over(settings, |start, history| Stream::in_memory(start, window, history)).await
+    }
+
+    /// With a journal in a folder, and so much of it in memory.
+    pub async fn on_disk(folder: &Path, memory: usize) -> Setting {
+        let window = journal::Limits { memory, ..WIDE };
+        let folder = folder.join("journal");
+        let make = |start, history: &History| {
+            let identity = Identity { system: "1".to_owned(), database: 1 };
+            let (mut files, _) = Files::open(&folder, identity, FileLimits::new(1 << 30)).unwrap();
+            let recovered = files.restart(start, 1, history.schema().version.as_deref()).unwrap();
+            Stream::on_disk(files, &recovered, window, history).unwrap()
+        };
+        Setting::over(Settings::default(), make).await
+    }
+
+    async fn over(settings: Settings, stream: impl FnOnce(Lsn, &History) -> Stream) -> Setting {
         let database = Database::create().await;
         let (config, _) = ConnectConfig::parse(&database.url, Some(false), None).unwrap();
         let mut app = connect(&config, Purpose::Tool).await.unwrap();
@@ -81,7 +100,7 @@ impl Setting {
         let publication = Publication { config: config.clone(), name: "electric_publication".to_owned() };
         let mut replication = replication::Stream::new(publication, history.clone());
         let started = replication.connect().await.unwrap();
-        let stream = Arc::new(Stream::in_memory(started.position, window, &history));
+        let stream = Arc::new(stream(started.position, &history));
         let control = replication.control();
         let instances = Instances::new(&config, stream.clone(), control.clone(), settings);
         let follower = tokio::spawn(follow(replication, Arc::downgrade(&stream)));
@@ -108,6 +127,23 @@ impl Setting {
         self.control.reach(end);
         within(self.stream.reached(end)).await;
         self.stream.position()
+    }
+
+    /// All transactions, from memory or from disk.
+    pub async fn all(&self) -> Vec<Arc<Delivery>> {
+        let (mut all, mut cursor, mut brought) = (Vec::new(), self.stream.start(), None);
+        while cursor < self.stream.position() {
+            match self.stream.read_after(cursor, 100) {
+                Ok((more, reached)) => {
+                    all.extend(more);
+                    cursor = reached;
+                }
+                Err(Miss::Cold(from)) => brought = Some(self.stream.load(from).await.unwrap()),
+                Err(Miss::Trimmed) => panic!("the window begins after {cursor}"),
+            }
+        }
+        drop(brought);
+        all
     }
 
     /// Runs statements and waits until the stream has them.

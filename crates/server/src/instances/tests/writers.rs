@@ -117,3 +117,30 @@ async fn exact_at_every_position_while_others_write() {
     let stats = setting.instances.stats();
     assert!(stats.fills >= 3 && stats.lookups >= 2, "{stats:?}");
 }
+
+/// Trackers that begin long ago, while next to nothing of the stream is in memory.
+#[tokio::test(flavor = "multi_thread")]
+async fn exact_also_where_the_stream_is_on_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let setting = Setting::on_disk(folder.path(), 4 << 10).await;
+    let mut followed: Vec<(&str, Lsn, Arc<dyn Tracker>)> = Vec::new();
+    let begun = setting.stream.position();
+    for (round, user) in ["alice", "bob", "carol"].into_iter().enumerate() {
+        let writers: Vec<_> = (1..=3).map(|seed| writer(&setting, 10 * round as u64 + seed, 40)).collect();
+        followed.push((user, begun, setting.track(user, begun)));
+        for (_, _, tracker) in &followed {
+            reach(&**tracker, setting.stream.position()).await;
+        }
+        for writer in writers {
+            writer.await.unwrap();
+        }
+    }
+    let end = setting.caught_up().await;
+    followed.push(("dave", begun, setting.track("dave", begun)));
+    let oracle = Oracle::of(setting.all().await);
+    for (user, from, tracker) in &followed {
+        reach(&**tracker, end).await;
+        oracle.check(&setting, user, &**tracker, *from, end);
+    }
+    assert!(setting.stream.size().0 < 60, "{:?}", setting.stream.size());
+}
