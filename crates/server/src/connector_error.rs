@@ -107,6 +107,16 @@ impl Failure {
 pub const ANOTHER_INSTANCE: &str =
     "another instance of the service follows this database. This one takes over as soon as that one stops";
 
+/// What a failpoint does, in tests: `return` is a failure, `return(abort)` the end of the process, as a power cut would be. They are
+/// `connector::begin_anew`, `connector::begun_anew`, `service::stop` and `service::stopped`.
+#[cfg_attr(not(test), allow(dead_code, reason = "only with failpoints"))]
+pub fn tripped<T>(what: Option<&str>) -> Result<T, Failure> {
+    if what == Some("abort") {
+        std::process::abort();
+    }
+    Err(Failure::Answer("a failpoint"))
+}
+
 fn list(faults: &[PreflightFault]) -> String {
     faults.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
 }

@@ -116,7 +116,7 @@ impl Service {
         let sockets = async { tokio::join!(close_sockets(&self.app), close_proxy(&self.app)) };
         let in_time =
             tokio::time::timeout(self.shutdown_timeout.mul_f64(SOCKETS_SHARE), sockets).await.is_ok();
-        fail::fail_point!("service::stop");
+        trip("service::stop");
         self.disconnect.cancel();
         let rest = async {
             if !self.connector.is_finished() {
@@ -124,7 +124,7 @@ impl Service {
                 let _ = (&mut self.connector).await;
             }
             close_journal(&self.app).await;
-            fail::fail_point!("service::stopped");
+            trip("service::stopped");
             self.hang_up.cancel();
             self.listeners.close();
             self.listeners.wait().await;
@@ -136,6 +136,12 @@ impl Service {
         self.hang_up.cancel();
         tracing::info!("stopped");
     }
+}
+
+/// A failpoint on the way out.
+fn trip(name: &str) {
+    fail::fail_point!(name, |what| drop(crate::connector_error::tripped::<()>(what.as_deref())));
+    let _ = name;
 }
 
 /// What is said at the start.

@@ -262,6 +262,30 @@ fn an_idle_clients_position_is_moved_on_by_an_empty_transaction() {
 }
 
 #[test]
+fn an_idle_client_is_moved_on_when_the_service_stops() {
+    let mut harness = Harness::streaming().with_subscription(&uuid(1), &["items"]);
+    assert!(harness.reach(1_500).is_empty());
+    let events = harness.input(Input::Shutdown);
+    let [last] = transactions(&events)[..] else { panic!("{events:?}") };
+    assert!(last.changes.is_empty() && last.lsn == "1500");
+    assert_eq!(harness.closed, Some((CloseCode::GoingAway, "")));
+}
+
+#[test]
+fn a_client_that_is_where_the_stream_is_or_has_no_room_is_only_closed_when_the_service_stops() {
+    let mut harness = Harness::streaming().with_subscription(&uuid(1), &["items"]);
+    harness.stream(&[delivery(1_100, 800, vec![insert(ITEMS, &["1", "a"])])]);
+    assert!(harness.input(Input::Shutdown).is_empty());
+
+    let mut harness = Harness::streaming().with_subscription(&uuid(1), &["items"]);
+    for n in 0..30 {
+        harness.stream(&[delivery(1_100 + n, 800 + n, vec![insert(ITEMS, &[&n.to_string(), "a"])])]);
+    }
+    assert!(harness.input(Input::Shutdown).is_empty(), "its window is full");
+    assert_eq!(harness.closed, Some((CloseCode::GoingAway, "")));
+}
+
+#[test]
 fn a_large_transaction_is_cut_into_messages_and_stays_whole() {
     let mut harness = Harness::streaming().with_subscription(&uuid(1), &["items"]);
     let changes = (0..250).map(|n| insert(ITEMS, &[&n.to_string(), "a"])).collect();

@@ -49,7 +49,7 @@ impl Arrival {
     /// # Errors
     /// [`StreamError`]; [`StreamError::is_pooler`] if the other end does not know replication.
     pub async fn log_in(config: &ConnectConfig) -> Result<Arrival, StreamError> {
-        fail::fail_point!("stream::connect", |_| Err(StreamError::Silent));
+        fail::fail_point!("stream::connect", |what| super::stream::tripped(what.as_deref()));
         let mut wire = Wire::log_in(config, Purpose::Replication, &[("replication", "database")]).await?;
         let sql = "SELECT d.datname, d.oid, pg_snapshot_xmax(pg_current_snapshot()), a.backend_start \
                    FROM pg_database d, pg_stat_activity a \
@@ -164,7 +164,7 @@ impl Arrival {
     /// [`StreamError`].
     pub async fn slot(&mut self, situation: &Situation) -> Result<Slot, StreamError> {
         let slot = slot::ensure(&mut self.wire, situation.slot.clone(), self.next_xid).await?;
-        fail::fail_point!("stream::slot_made", |_| Err(StreamError::Silent));
+        fail::fail_point!("stream::slot_made", |what| super::stream::tripped(what.as_deref()));
         Ok(slot)
     }
 }

@@ -152,6 +152,16 @@ impl StreamError {
     }
 }
 
+/// What a failpoint does, in tests: `return` breaks the connection, `return(abort)` is the end of the process, as a power cut
+/// would be. They are `stream::connect`, `stream::slot_made` and `stream::confirm`.
+#[cfg_attr(not(test), allow(dead_code, reason = "only with failpoints"))]
+pub(super) fn tripped<T>(what: Option<&str>) -> Result<T, StreamError> {
+    if what == Some("abort") {
+        std::process::abort();
+    }
+    Err(StreamError::Silent)
+}
+
 /// The way back into the stream, for everyone.
 #[derive(Clone, Debug, Default)]
 pub struct Control(Arc<Shared>);
@@ -486,7 +496,7 @@ impl Connection {
         }
 
         if ask || self.reply_due || now >= self.told_at + confirm_at {
-            fail::fail_point!("stream::confirm", |_| Err(StreamError::Silent));
+            fail::fail_point!("stream::confirm", |what| tripped(what.as_deref()));
             self.transport.confirm(confirmed);
             self.transport.send_status(ask).await?;
             self.told_confirmed = self.told_confirmed.max(confirmed);

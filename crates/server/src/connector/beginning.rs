@@ -100,7 +100,7 @@ impl Connector {
             write_beyond(client, floor).await?;
             now = database_position(client).await?;
         }
-        fail::fail_point!("connector::begin_anew", |_| Err(Failure::Answer("a failpoint")));
+        fail::fail_point!("connector::begin_anew", |what| crate::connector_error::tripped(what.as_deref()));
         self.app.readiness.explain(
             "the replication slot is being made, which waits for every transaction under way in the database",
         );
@@ -117,7 +117,7 @@ impl Connector {
         let loaded_at = database_position(client).await?;
         let timeline = situation.timelines.present;
         opened.begin_anew(position, timeline, version.as_deref()).await?;
-        fail::fail_point!("connector::begun_anew", |_| Err(Failure::Answer("a failpoint")));
+        fail::fail_point!("connector::begun_anew", |what| crate::connector_error::tripped(what.as_deref()));
         let history = History::of(&catalogue, loaded_at).continued_after(version.as_deref());
         Ok(Place { slot, position, history: history.unwrap_or_default() })
     }

@@ -1,11 +1,13 @@
 //! What has to be in place before anything else: one file for each thing that is set up.
 
 mod allocator;
+mod failpoints;
 mod log;
 mod panic;
 mod signal;
 
 pub use allocator::settle as settle_allocator;
+pub use failpoints::failpoints;
 pub use log::logging;
 pub use panic::panics;
 pub use signal::Signals;

@@ -9,6 +9,7 @@ use crate::bootstrap::{self, Signals};
 /// Runs the service with the configuration of the environment.
 pub fn run() -> ExitCode {
     bootstrap::settle_allocator();
+    bootstrap::failpoints();
     match Config::from_environment() {
         Ok(config) => run_with(config),
         Err(banner) => fail(&banner),

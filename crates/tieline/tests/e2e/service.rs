@@ -39,7 +39,11 @@ impl Service {
 
     /// Starts one with these settings, on a fresh database.
     pub async fn with(settings: &[(&str, &str)]) -> Service {
-        let database = Database::create().await;
+        Service::on(&Database::create().await, settings).await
+    }
+
+    /// Starts one with these settings, on this database.
+    pub async fn on(database: &Database, settings: &[(&str, &str)]) -> Service {
         let postgres = database.client().await;
         let port = free_port();
         let files = tempfile::tempdir().unwrap();
@@ -80,8 +84,56 @@ impl Service {
 
     /// Starts it again after [`Service::kill`].
     pub async fn start_again(&mut self) {
-        self.child = spawn(&self.settings);
+        self.launch();
         self.ready().await;
+    }
+
+    /// The same, and waits for nothing.
+    pub fn launch(&mut self) {
+        self.child = spawn(&self.settings);
+    }
+
+    /// Changes a setting, for the next start.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.settings.retain(|(known, _)| known != name);
+        self.settings.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Another instance of the same service, on a port of its own, with these settings changed; nothing is waited for.
+    pub fn another(&self, settings: &[(&str, &str)]) -> (Child, u16) {
+        let port = free_port();
+        let mut all = self.settings.clone();
+        let port_setting = port.to_string();
+        for (name, value) in settings.iter().copied().chain([("HTTP_PORT", port_setting.as_str())]) {
+            all.retain(|(known, _)| known != name);
+            all.push((name.to_owned(), value.to_owned()));
+        }
+        (spawn(&all), port)
+    }
+
+    /// A folder for a journal, by a name.
+    pub fn folder(&self, name: &str) -> String {
+        self.files.path().join(name).display().to_string()
+    }
+
+    /// Tells it to stop, as a deployment does.
+    pub fn signal(&self) {
+        let pid = nix::unistd::Pid::from_raw(self.child.id().unwrap().cast_signed());
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+    }
+
+    /// The same, and waits for its end. How long that took.
+    pub async fn stop(&mut self) -> Duration {
+        let begun = Instant::now();
+        self.signal();
+        let status = self.child.wait().await.unwrap();
+        assert!(status.success(), "{status}");
+        begun.elapsed()
+    }
+
+    /// Waits until it has ended by itself.
+    pub async fn ended(&mut self) {
+        tokio::time::timeout(PATIENCE, self.child.wait()).await.expect("it ends").unwrap();
     }
 
     /// The service's URL, as the client takes it.
@@ -141,10 +193,21 @@ pub async fn ready(port: u16) {
 }
 
 /// The text of `/api/status`, if anything answers.
-async fn status(port: u16) -> Option<String> {
+pub async fn status(port: u16) -> Option<String> {
+    get(port, "/api/status").await
+}
+
+/// The JSON status; null if nothing answers.
+pub async fn report(port: u16) -> Value {
+    let text = get(port, "/api/status.json").await.unwrap_or_default();
+    serde_json::from_str(&text).unwrap_or(Value::Null)
+}
+
+async fn get(port: u16, path: &str) -> Option<String> {
     let answer = async {
         let mut socket = TcpStream::connect(("127.0.0.1", port)).await?;
-        socket.write_all(b"GET /api/status HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await?;
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        socket.write_all(request.as_bytes()).await?;
         let mut text = String::new();
         socket.read_to_string(&mut text).await?;
         std::io::Result::Ok(text)
