@@ -13,7 +13,9 @@ mod patience;
 mod refusals;
 mod rejected;
 mod revivals;
+mod rig;
 mod triggers;
+mod wire;
 
 #[path = "../../../merge/tests/model.rs"]
 mod model;

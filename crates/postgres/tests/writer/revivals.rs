@@ -1,100 +1,13 @@
 //! Rows that are needed and were deleted, rows that are deleted and are needed (spec 05 §7.5): by what Postgres has afterwards,
 //! and by what the stream says.
 
-use change::{ClientOp, ClientOpKind, ClientTransaction};
-use postgres::writer::{Applied, WriterPool};
-use tokio_postgres::Client;
+use change::{ClientOp, ClientOpKind};
+use postgres::writer::Applied;
 
 use super::{
-    super::stream::{Synced, replica::Replica},
-    fixture::{Fixture, clearing, fresh_client, text, tx, until},
+    fixture::{text, until},
+    rig::Rig,
 };
-
-/// Some synced tables, a copy of them that is kept by the stream alone, and three authors in the order of their ids.
-struct Families {
-    fixture: Fixture,
-    synced: Synced,
-    replica: Replica,
-    writer: std::sync::Arc<WriterPool>,
-    tables: Vec<String>,
-    authors: [String; 3],
-}
-
-impl Families {
-    /// Makes the tables, and syncs those named, in one transaction.
-    async fn new(ddl: &str, tables: &[&str]) -> Families {
-        let fixture = Fixture::new("", &[]).await;
-        let synced = Synced::on(fixture.db.clone()).await;
-        let replica = Replica::start(&synced).await;
-        let calls: String = tables.iter().map(|t| format!("CALL electric.electrify('{t}');")).collect();
-        synced.run(&format!("BEGIN; {ddl}; {calls} COMMIT")).await;
-        let fixture = fixture.reload().await;
-        let writer = fixture.writer(2);
-        let tables = tables.iter().map(|t| (*t).to_owned()).collect();
-        let authors = ["A", "B", "C"].map(|name| format!("{name}-{}", fresh_client()));
-        Families { fixture, synced, replica, writer, tables, authors }
-    }
-
-    fn native(&self) -> &Client {
-        &self.synced.app
-    }
-
-    /// The transaction of an author (0, 1, 2) at `second`, its operations with what the author had seen: `("A@1 B@2", op)`.
-    fn tx(&self, author: usize, second: u32, ops: Vec<(&str, ClientOp)>) -> ClientTransaction {
-        let ops = ops.into_iter().map(|(seen, op)| {
-            let tags: Vec<String> = seen.split_whitespace().map(|tag| self.tag(tag)).collect();
-            clearing(op, &tags.iter().map(String::as_str).collect::<Vec<_>>())
-        });
-        tx(&self.authors[author], second, ops)
-    }
-
-    fn tag(&self, short: &str) -> String {
-        let (name, second) = short.split_once('@').expect("a tag");
-        match ["A", "B", "C"].iter().position(|author| *author == name) {
-            Some(author) => format!("{}@{second}000", self.authors[author]),
-            None => short.to_owned(),
-        }
-    }
-
-    async fn apply(&self, tx: &ClientTransaction) {
-        assert_eq!(self.writer.apply(tx).await, Ok(Applied::Committed));
-    }
-
-    /// The rows of a table with their tags: `1 v0 0 {B@2}`, joined by `, `. The moment of a native tag is not shown.
-    async fn rows(&self, table: &str) -> String {
-        let keys = &self.fixture.table(table).primary_key;
-        let on: Vec<String> = keys
-            .iter()
-            .map(|n| format!("t.\"{0}\" = s.\"{0}\"", self.fixture.table(table).columns[*n].name))
-            .collect();
-        let sql = format!(
-            "SELECT string_agg(concat_ws(' ', translate(t::text, '(),', '   '), '{{' || (SELECT string_agg(coalesce(
-                 split_part(tag.source, '-', 1) || '@' || extract(epoch FROM tag.at)::bigint, 'PG'), ' ' ORDER BY at)
-                 FROM unnest(s._tags) tag (at, source)) || '}}'), ', ' ORDER BY t::text)
-             FROM {table} t JOIN electric.shadow__public__{table} s ON {}",
-            on.join(" AND ")
-        );
-        let rows = text(self.native(), &sql).await.unwrap_or_default();
-        rows.split_whitespace().collect::<Vec<_>>().join(" ")
-    }
-
-    /// How many rows of a table are dead and have no tags, and how many are dead at all.
-    async fn dead(&self, table: &str) -> String {
-        let sql = format!(
-            "SELECT count(*) FILTER (WHERE _tags = '{{}}') || '/' || count(*) FILTER (WHERE _image IS NOT NULL)
-             FROM electric.shadow__public__{table}"
-        );
-        text(self.native(), &sql).await.unwrap_or_default()
-    }
-
-    /// What the stream has sent leads to what Postgres has.
-    async fn converged(&mut self) {
-        self.replica.catch_up(&self.synced.app).await;
-        for table in &self.tables {
-            self.replica.check(&self.synced.app, table).await;
-        }
-    }
-}
 
 const FAMILY: &str = "\
     CREATE TABLE child (id int4 PRIMARY KEY, parent int4, note text); \
@@ -102,14 +15,14 @@ const FAMILY: &str = "\
     ALTER TABLE child ADD CONSTRAINT child_of FOREIGN KEY (parent) REFERENCES parent";
 
 /// One parent, of author A at 1.
-async fn family(action: &str) -> Families {
-    let family = Families::new(&format!("{FAMILY} {action}"), &["parent", "child"]).await;
+async fn family(action: &str) -> Rig {
+    let family = Rig::new(&format!("{FAMILY} {action}"), &["parent", "child"]).await;
     let parent = family.fixture.insert("parent", &["1", "v0", "0"]);
     family.apply(&family.tx(0, 1, vec![("", parent)])).await;
     family
 }
 
-impl Families {
+impl Rig {
     fn child(&self, id: &str) -> (&'static str, ClientOp) {
         ("", self.fixture.insert("child", &[id, "1", "n"]))
     }
@@ -288,7 +201,7 @@ const GENERATIONS: &str = "\
 
 #[tokio::test]
 async fn all_that_a_row_needs_comes_back_generation_by_generation() {
-    let mut family = Families::new(GENERATIONS, &["house", "room", "owner", "thing"]).await;
+    let mut family = Rig::new(GENERATIONS, &["house", "room", "owner", "thing"]).await;
     let fixture = family.fixture.clone();
     let ops = vec![
         ("", fixture.insert("house", &["1", "x", "home"])),
@@ -337,7 +250,7 @@ async fn all_that_a_row_needs_comes_back_generation_by_generation() {
 async fn rows_that_refer_to_each_other_come_back_together() {
     let ddl =
         "CREATE TABLE node (id int4 PRIMARY KEY, next int4 REFERENCES node DEFERRABLE INITIALLY DEFERRED)";
-    let mut family = Families::new(ddl, &["node"]).await;
+    let mut family = Rig::new(ddl, &["node"]).await;
     let fixture = family.fixture.clone();
     let ring = |n: u32| {
         let next = (n % 3 + 1).to_string();
@@ -360,7 +273,7 @@ async fn a_cascade_that_would_take_what_is_needed_takes_nothing() {
     let ddl = "CREATE TABLE a (id int4 PRIMARY KEY, v text); \
         CREATE TABLE b (id int4 PRIMARY KEY, a int4 REFERENCES a ON DELETE CASCADE); \
         CREATE TABLE c (id int4 PRIMARY KEY, b int4 REFERENCES b)";
-    let mut family = Families::new(ddl, &["a", "b", "c"]).await;
+    let mut family = Rig::new(ddl, &["a", "b", "c"]).await;
     let fixture = family.fixture.clone();
     let ops = vec![
         ("", fixture.insert("a", &["1", "x"])),
@@ -382,7 +295,7 @@ async fn a_cascade_that_would_take_what_is_needed_takes_nothing() {
 async fn tables_that_are_not_synced() {
     let ddl = "CREATE TABLE plain (id int4 PRIMARY KEY); INSERT INTO plain VALUES (1); \
         CREATE TABLE parent (id int4 PRIMARY KEY, v text); CREATE TABLE child (id int4 PRIMARY KEY, plain int4)";
-    let mut family = Families::new(ddl, &["parent", "child"]).await;
+    let mut family = Rig::new(ddl, &["parent", "child"]).await;
     testkit::unguarded(
         family.native(),
         "ALTER TABLE child ADD CONSTRAINT plainly FOREIGN KEY (plain) REFERENCES plain; \
