@@ -154,12 +154,6 @@ impl<T: Entry> Cache<T> {
         drop(dropped);
         Ok(slot)
     }
-
-    /// Bytes of memory of the chunks kept.
-    #[cfg(test)]
-    pub(crate) fn weight(&self) -> usize {
-        self.shelf.lock().weight
-    }
 }
 
 impl<T: Entry> Shelf<T> {
