@@ -89,7 +89,8 @@ impl Viewer {
         let client = Satellite::open(port, name, &unsigned_token("user")).await.expect("to be let in");
         let mut viewer =
             Viewer { name: name.to_owned(), client, rows: BTreeMap::new(), transactions: Vec::new() };
-        let answer = viewer.client.request_shapes(SUBSCRIPTION, vec![shape.request("1")]).await.unwrap();
+        let answer =
+            viewer.client.request_shapes(SUBSCRIPTION, vec![shape.request("1")]).await.expect("an answer");
         assert_eq!(answer.err, None);
         while !viewer.take().await {}
         viewer.transactions.clear();
@@ -145,8 +146,8 @@ impl Viewer {
             Satellite::sign_in(port, &self.name, &unsigned_token("user")).await.expect("to be let in");
         self.client = client;
         let subscriptions = vec![SUBSCRIPTION.to_owned()];
-        let started =
-            self.client.start_from(&Resume { lsn, subscriptions, ..Resume::default() }).await.unwrap();
+        let resume = Resume { lsn, subscriptions, ..Resume::default() };
+        let started = self.client.start_from(&resume).await.expect("an answer");
         assert_eq!(started.err, None, "{}", self.name);
     }
 }
