@@ -176,6 +176,10 @@ async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, faults: Arc<Fault
         if to.write_all(piece.get(..passing).unwrap_or_default()).await.is_err() {
             return;
         }
+        if passing < size {
+            // Nothing may follow a gap; the connection is being severed.
+            return std::future::pending().await;
+        }
     }
     let _ = to.shutdown().await;
 }

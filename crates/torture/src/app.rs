@@ -26,9 +26,13 @@ use crate::{
     tables,
 };
 
-/// A defect of the client library: its throttled push fires before a new connection has asked for it. It throws, uncaught; any
-/// app has to be started again then.
-const KNOWN_DEFECTS: [&str; 1] = ["sending a transaction while outbound replication has not started"];
+/// What the client library throws, uncaught, by defects of its own; any app has to be started again then. Its throttled push fires
+/// before a new connection has asked for it; and when an app disconnects while the library is connecting again by itself, nobody
+/// waits for that to fail.
+const KNOWN_DEFECTS: [&str; 2] = [
+    "sending a transaction while outbound replication has not started",
+    "Connection cancelled by 'disconnect'",
+];
 
 /// How long a client may be disconnected, without a fault of its own, before its app asks it to connect again.
 const UNCONNECTED: Duration = Duration::from_secs(4);
@@ -130,7 +134,7 @@ impl App {
 
     async fn transact(&self, client: &Arc<NodeClient>, planner: &mut Planner, plan: Plan) -> Result<()> {
         let author = planner.author();
-        let asked = self.notes.now();
+        let (asked, sql) = (self.notes.now(), plan.changes());
         let (outcome, steps) = match client.transact(&plan.statements).await {
             Ok(rows) => (Outcome::Committed, planner.steps(plan, &rows)),
             Err(error) => {
@@ -146,7 +150,7 @@ impl App {
             }
         };
         let ended = self.notes.now();
-        self.notes.transaction(Transaction { author, asked, ended, outcome, steps });
+        self.notes.transaction(Transaction { author, asked, ended, outcome, steps, sql });
         Ok(())
     }
 

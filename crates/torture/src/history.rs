@@ -165,6 +165,9 @@ pub struct Transaction {
     pub outcome: Outcome,
     /// What it did. Reads are only there if it was committed.
     pub steps: Vec<Step>,
+    /// Its changes in SQL, for who looks into a failure; the check does without.
+    #[serde(default)]
+    pub sql: Vec<String>,
 }
 
 /// All that happened, and what must hold of it from the beginning.

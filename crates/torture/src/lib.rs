@@ -210,6 +210,7 @@ impl Torture {
             ended: notes.now(),
             outcome: Outcome::Committed,
             steps: Plan::steps(plan, &rows),
+            sql: Vec::new(),
         };
         let mut comparison = check::Findings::default();
         for app in apps {

@@ -38,7 +38,7 @@ pub(crate) async fn work(
         let reading = rng.bool();
         let plan = if reading { planner.native_reader() } else { planner.native_writer() };
         let isolation = if reading { "REPEATABLE READ" } else { "READ COMMITTED" };
-        let (author, asked) = (planner.author(), notes.now());
+        let (author, asked, sql) = (planner.author(), notes.now(), plan.changes());
         let (outcome, steps) = match transact(&client, isolation, &plan).await {
             Ok(rows) => (Outcome::Committed, planner.steps(plan, &rows)),
             Err(error) => {
@@ -50,7 +50,7 @@ pub(crate) async fn work(
                 (outcome, plan.writes())
             }
         };
-        notes.transaction(Transaction { author, asked, ended: notes.now(), outcome, steps });
+        notes.transaction(Transaction { author, asked, ended: notes.now(), outcome, steps, sql });
         connection = Some(client);
     }
 }

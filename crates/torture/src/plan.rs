@@ -334,6 +334,11 @@ impl Plan {
         });
     }
 
+    /// The SQL of its changes.
+    pub(crate) fn changes(&self) -> Vec<String> {
+        self.statements.iter().filter(|sql| !sql.starts_with("SELECT")).cloned().collect()
+    }
+
     /// What it writes; enough to know of a transaction whose end nobody knows.
     pub(crate) fn writes(self) -> Vec<Step> {
         let writes = self.items.into_iter().filter_map(|item| match item {

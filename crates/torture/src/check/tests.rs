@@ -20,7 +20,14 @@ impl Told {
         let number = u32::try_from(before).expect("few") + 1;
         let at = self.history.transactions.len() as u64;
         let author = Author { process, number };
-        self.history.transactions.push(Transaction { author, asked: at, ended: at, outcome, steps });
+        self.history.transactions.push(Transaction {
+            author,
+            asked: at,
+            ended: at,
+            outcome,
+            steps,
+            sql: Vec::new(),
+        });
         self
     }
 
