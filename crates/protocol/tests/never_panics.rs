@@ -96,3 +96,10 @@ proptest! {
         harness::op_log(&log.as_bytes()[..cut.index(log.as_bytes().len())]);
     }
 }
+
+#[test]
+fn what_a_fuzzer_begins_with() {
+    let corpus = |target: &str| format!("{}/fuzz/corpus/{target}", env!("CARGO_MANIFEST_DIR"));
+    corpus::play(corpus("frame"), 200, harness::frame);
+    corpus::play(corpus("op_log"), 200, harness::op_log);
+}

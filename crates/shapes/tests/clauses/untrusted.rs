@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use shapes::Clause;
 
-use super::{clause, everything, refused};
+use super::{clause, everything, fuzzed, refused};
 
 /// What clauses are made of, and what they are not.
 const PIECES: &[&str] = &[
@@ -234,4 +234,10 @@ fn long_clauses_are_understood() {
     clause(&format!("this.a IN ({})", list.join(",")));
     let chain: Vec<_> = (0..5_000).map(|i| format!("this.a = {i} AND this.b = {i}")).collect();
     clause(&chain.join(" OR "));
+}
+
+/// The fuzz target on stable Rust.
+#[test]
+fn what_a_fuzzer_begins_with() {
+    corpus::play(concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/clause"), 100, fuzzed::clause);
 }
