@@ -228,6 +228,12 @@ impl<T: Entry> Drop for Writer<T> {
     fn drop(&mut self) {
         // The folder is unlocked first.
         self.log = None;
+        if std::thread::panicking() {
+            let message = "Nothing is written to the journal any more, because of an error in the program: restart Tieline.";
+            let message = message.to_owned();
+            let trouble = Trouble { message, since: SystemTime::now(), attempts: 1, full: false };
+            self.disk.status.lock().trouble = Some(trouble);
+        }
         self.disk.progress.send_modify(|progress| progress.stopped = true);
     }
 }

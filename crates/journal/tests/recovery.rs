@@ -228,6 +228,29 @@ async fn a_segment_of_which_not_even_the_header_was_written_is_nothing() {
 }
 
 #[tokio::test]
+async fn when_the_last_segment_is_damaged_the_journal_ends_before_it() {
+    let folder = tempdir().unwrap();
+    let journal = open(folder.path(), SHORT, WIDE);
+    append(&journal, 1..300);
+    journal.close().await.unwrap();
+    drop(journal);
+    let paths = segments(folder.path());
+    let last = OpenOptions::new().write(true).open(&paths[paths.len() - 1]).unwrap();
+    last.write_all_at(b"!", 30).unwrap();
+    last.set_len(4 << 10).unwrap();
+    let (held, recovered) = files(folder.path(), SHORT, 0);
+    assert!(recovered.lost.unwrap().contains("the last one"));
+    assert!(recovered.position < Lsn(299) && recovered.position > Lsn(270) && recovered.start == Lsn(0));
+    drop(held);
+    let journal = open(folder.path(), SHORT, NARROW);
+    append(&journal, [500]);
+    journal.close().await.unwrap();
+    let mut expected: Vec<_> = (1..=recovered.position.0).collect();
+    expected.push(500);
+    assert_eq!(read_all(&journal, 0).await.unwrap(), expected);
+}
+
+#[tokio::test]
 async fn what_can_not_be_restored_moves_the_beginning_behind_it() {
     let folder = tempdir().unwrap();
     let journal = open(folder.path(), SHORT, WIDE);

@@ -371,9 +371,9 @@ impl Log {
     }
 }
 
-/// A new segment with this header.
+/// A new segment with this header, in place of what an attempt before may have left.
 fn make(path: &Path, header: &[u8]) -> io::Result<File> {
-    let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
     file.write_all_at(header, 0)?;
     file.sync_all()?;
     Ok(file)

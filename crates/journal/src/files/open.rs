@@ -59,7 +59,7 @@ pub(super) fn open(
     identity: Identity,
     limits: FileLimits,
 ) -> Result<(Log, Recovered), OpenError> {
-    fs::create_dir_all(path).map_err(refused("make", path))?;
+    make(path).map_err(refused("make", path))?;
     let lock = lock(path)?;
     trip("journal::open", path).map_err(refused("open", path))?;
     let mut read = 0;
@@ -67,12 +67,14 @@ pub(super) fn open(
     for sequence in folder::segments(path).map_err(refused("list", path))? {
         candidates.push(Candidate::open(path, sequence, &identity, &mut read)?);
     }
-    let next = candidates.last().map_or(1, |last| last.sequence.saturating_add(1));
+    let newest = candidates.last().map_or(0, |last| last.sequence);
     let Kept { segments, unused, tail, lost } = keep(candidates, &mut read)?;
     discard(path, &unused);
     if let Some(lost) = &lost {
         tracing::error!("{lost}");
     }
+    // What comes after those that are kept is nothing, and is written over even if it could not be removed.
+    let next = segments.last().map_or(newest, |last| last.sequence).saturating_add(1);
     let start = segments.first().map_or(Lsn::ZERO, |oldest| oldest.start);
     let fresh = segments.is_empty();
     let catalog = Catalog::new(segments, start);
@@ -92,6 +94,15 @@ pub(super) fn open(
     let folder = path.to_owned();
     let found = Found { folder, identity, limits, lock, catalog, active, next, standing, read };
     Ok((Log::new(found), recovered))
+}
+
+/// Makes the folder, for good.
+fn make(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(path)?;
+    path.parent().map_or(Ok(()), folder::sync)
 }
 
 fn lock(path: &Path) -> Result<File, OpenError> {
@@ -128,10 +139,7 @@ fn keep(mut candidates: Vec<Candidate>, read: &mut u64) -> Result<Kept, OpenErro
             if last {
                 // Usually its beginning was not durable yet, so nothing in it was.
                 if size > BEGINNING {
-                    kept.lost = Some(format!(
-                        "Journal segment {}, the last one, can't be read: what is in it is dropped. Check the disk.",
-                        path.display()
-                    ));
+                    kept.lost = Some(lost_end(&path));
                 }
                 continue;
             }
@@ -142,6 +150,10 @@ fn keep(mut candidates: Vec<Candidate>, read: &mut u64) -> Result<Kept, OpenErro
         let whole = inspected.filter(|inspected| last || inspected.standing.end == until);
         let Some(Inspected { standing, chunks, len, sealed }) = whole else {
             kept.unused.insert(0, candidate.list(header.start, Vec::new()));
+            if last {
+                kept.lost = Some(lost_end(&path));
+                continue;
+            }
             kept.lose(&path, until, candidates);
             break;
         };
@@ -178,6 +190,14 @@ pub(crate) fn lost(path: &Path, start: Lsn) -> String {
     format!(
         "Journal segment {} is damaged or can't be read: it is dropped with all before it, and the journal begins at {start}. \
          Clients behind that load their data again. Check the disk.",
+        path.display()
+    )
+}
+
+/// What is said of a damaged segment at the end: what is left may go on from before it, if Postgres still has what follows.
+fn lost_end(path: &Path) -> String {
+    format!(
+        "Journal segment {}, the last one, is damaged or can't be read: what is in it is dropped. Check the disk.",
         path.display()
     )
 }
