@@ -3,6 +3,7 @@
 mod connection;
 mod drift;
 mod durable;
+mod gap;
 mod http;
 mod migrating;
 mod outage;

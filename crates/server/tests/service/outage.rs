@@ -48,3 +48,37 @@ async fn everything_goes_on_after_postgres_was_away() {
     let (begin, ops) = within(client.next_transaction()).await.unwrap();
     assert_eq!((begin.origin(), ops.len()), ("postgres_1", 1));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_postgres_that_hangs_is_noticed_and_taken_up_again() {
+    let cluster = tokio::task::spawn_blocking(|| Cluster::temporary(&Options::default()));
+    let cluster = cluster.await.unwrap().unwrap();
+    let database = Database::create_in(&cluster).await;
+    let running = start(&database.url, &[]).await;
+    let postgres = database.client().await;
+    postgres
+        .batch_execute(
+            "CREATE TABLE items (id text PRIMARY KEY, content text); CALL electric.electrify('public.items')",
+        )
+        .await
+        .unwrap();
+    stream_has_caught_up(running.port).await;
+    let (mut client, _) = subscriber(running.port, "a").await;
+    cluster.freeze();
+    let gone = Instant::now();
+    let unavailable = async {
+        while get(running.port, "/api/status").await.code != 503 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    within(unavailable).await;
+    assert!(gone.elapsed() < Duration::from_secs(11), "{:?}", gone.elapsed());
+    let report: serde_json::Value =
+        serde_json::from_slice(&get(running.port, "/api/status.json").await.body).unwrap();
+    assert!(report["since"].is_string() && report["why"].is_string(), "{report}");
+    assert_eq!(report["stream"]["clients"], 1, "{report}");
+    cluster.thaw();
+    within(running.service.ready()).await;
+    postgres.batch_execute("INSERT INTO items VALUES ('1', 'after')").await.unwrap();
+    assert_eq!(within(client.next_transaction()).await.unwrap().1.len(), 1);
+}
