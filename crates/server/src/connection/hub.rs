@@ -3,7 +3,7 @@
 use std::{
     net::IpAddr,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     time::Instant,
@@ -45,6 +45,8 @@ pub struct Hub {
     pub tasks: TaskTracker,
     /// Cancelled when connections are to be closed.
     pub closing: CancellationToken,
+    /// The name of the replication slot that the stream is read from.
+    pub slot: OnceLock<String>,
     connections: AtomicU64,
 }
 
@@ -71,6 +73,7 @@ impl Hub {
             limits,
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
+            slot: OnceLock::new(),
             connections: AtomicU64::new(1),
         })
     }

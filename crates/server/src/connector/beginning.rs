@@ -73,6 +73,8 @@ impl Connector {
         replication.begin(arrival, &place.slot, beginning).await?;
         *self.past.lock() = Past::default();
         let hub = self.make_hub(&replication, stream);
+        // It is new, so nobody has said.
+        let _ = hub.slot.set(place.slot.name);
         Ok(Following { stream: replication, hub, unpublished_at: None })
     }
 
@@ -101,9 +103,11 @@ impl Connector {
             now = database_position(client).await?;
         }
         fail::fail_point!("connector::begin_anew", |what| crate::connector_error::tripped(what.as_deref()));
-        self.app.readiness.explain(
-            "the replication slot is being made, which waits for every transaction under way in the database",
-        );
+        if !matches!(situation.slot, SlotState::Found(_)) {
+            self.app.readiness.explain(
+                "the replication slot is being made, which waits for every transaction under way in the database",
+            );
+        }
         let slot = arrival.slot(situation).await?;
         let from_now = *gap == Gap::Unpublished;
         let position = match first_position(if from_now { now } else { slot.confirmed }, floor) {

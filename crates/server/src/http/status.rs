@@ -34,6 +34,8 @@ pub struct Report<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     stream: Option<StreamReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    slot: Option<SlotReport>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     journal: Option<JournalReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
     schema: Option<SchemaReport>,
@@ -52,6 +54,14 @@ struct StreamReport {
     clients: usize,
 }
 
+/// What makes Postgres keep its log for us.
+#[derive(Debug, Serialize)]
+struct SlotReport {
+    name: String,
+    /// Up to here it need not any more.
+    confirmed: String,
+}
+
 /// The window of transactions that clients can resume from.
 #[derive(Debug, Serialize)]
 struct JournalReport {
@@ -65,8 +75,6 @@ struct JournalReport {
     /// Where the window begins, and where it ends.
     start: String,
     position: String,
-    /// Up to here Postgres need not keep its log for us.
-    confirmed: String,
     memory: MemoryReport,
     #[serde(skip_serializing_if = "Option::is_none")]
     disk: Option<DiskReport>,
@@ -129,6 +137,7 @@ impl About {
             instance_id: &self.instance_id,
             auth: Auth { mode: self.auth_mode },
             stream: hub.map(stream_report),
+            slot: hub.and_then(slot_report),
             journal: hub.map(|hub| journal_report(&hub.stream)),
             schema: hub.map(|hub| schema_report(hub, guard)),
             warnings: &self.warnings,
@@ -138,6 +147,11 @@ impl About {
 
 fn stream_report(hub: &Hub) -> StreamReport {
     StreamReport { position: hub.stream.position().to_string(), clients: hub.stream.watchers.count() }
+}
+
+fn slot_report(hub: &Hub) -> Option<SlotReport> {
+    let confirmed = hub.stream.confirmable().to_string();
+    Some(SlotReport { name: hub.slot.get()?.clone(), confirmed })
 }
 
 fn journal_report(stream: &Stream) -> JournalReport {
@@ -150,7 +164,6 @@ fn journal_report(stream: &Stream) -> JournalReport {
         lost: disk.as_ref().and_then(|disk| disk.lost.clone()),
         start: stream.start().to_string(),
         position: stream.position().to_string(),
-        confirmed: stream.confirmable().to_string(),
         memory: MemoryReport { transactions, bytes, limit: stream.memory_limit() },
         disk: disk.map(|disk| DiskReport {
             segments: disk.segments,

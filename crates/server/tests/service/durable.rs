@@ -239,11 +239,16 @@ async fn what_does_not_fit_in_memory_is_read_from_disk_while_others_go_on() {
     assert!(journal["disk"]["bytes"].as_u64().unwrap() > 10_000, "{journal}");
 }
 
-/// What the status says of the journal.
-async fn journal_status(port: u16) -> serde_json::Value {
+/// What the status says of a part.
+async fn status_of(port: u16, part: &str) -> serde_json::Value {
     let mut status: serde_json::Value =
         serde_json::from_slice(&get(port, "/api/status.json").await.body).expect("JSON");
-    status["journal"].take()
+    status[part].take()
+}
+
+/// What it says of the journal.
+async fn journal_status(port: u16) -> serde_json::Value {
+    status_of(port, "journal").await
 }
 
 /// Waits until a query is true.
@@ -270,7 +275,9 @@ const SLOT: &str = "FROM pg_replication_slots WHERE database = current_database(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn postgres_keeps_no_log_for_what_is_on_disk() {
-    let (_database, postgres, _running) = start_with_tables(&[]).await;
+    let (_database, postgres, running) = start_with_tables(&[]).await;
+    let slot = postgres.query_one(&format!("SELECT slot_name::text {SLOT}"), &[]).await.unwrap();
+    assert_eq!(status_of(running.port, "slot").await["name"], slot.get::<_, &str>(0));
     work(&postgres, 0).await;
     let end = wal_end(&postgres).await;
     postgres.batch_execute("INSERT INTO items (id) VALUES ('more')").await.unwrap();
