@@ -299,7 +299,7 @@ fn tell_retry(tx: &ClientTransaction, error: &tokio_postgres::Error) {
 
 /// Says, now and then, that a client waits for what another session of Postgres holds.
 fn tell_locked(tx: &ClientTransaction, times: u32) {
-    if times % TELL_LOCKED == 0 {
+    if times.is_multiple_of(TELL_LOCKED) {
         tracing::warn!(
             client = %tx.client,
             lsn = %tx.lsn,

@@ -5,7 +5,7 @@ use change::{ClientOp, ClientOpKind};
 use postgres::writer::Applied;
 
 use super::{
-    fixture::{text, until},
+    fixture::{clearing, fresh_client, text, tx, until},
     rig::Rig,
 };
 
@@ -315,4 +315,66 @@ async fn tables_that_are_not_synced() {
     family.apply(&family.tx(0, 3, vec![("A@3 A@2", fixture.delete("parent", "1"))])).await;
     assert_eq!(family.rows("parent").await, "1 x {A@3}");
     family.converged().await;
+}
+
+/// Whatever comes first, no client is refused for a row that somebody else has removed, and nothing dangles.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn families_in_a_storm() {
+    let mut family = family("").await;
+    let fixture = family.fixture.clone();
+    let parents = ["2", "3"].map(|id| ("", fixture.insert("parent", &[id, "v0", "0"])));
+    family.apply(&family.tx(0, 2, parents.into())).await;
+    let clients = (0..4u64).map(|number| {
+        let (fixture, writer) = (fixture.clone(), fixture.writer(1));
+        tokio::spawn(async move {
+            let author = fresh_client();
+            let mut random = 0x9E37_79B9_7F4A_7C15_u64.wrapping_mul(number + 1);
+            let mut below = |bound: u64| {
+                random ^= random << 13;
+                random ^= random >> 7;
+                random ^= random << 17;
+                random % bound
+            };
+            let mut seen: Vec<String> = vec![];
+            for lsn in 1..=25 {
+                let ops: Vec<ClientOp> = (0..=below(3))
+                    .map(|_| {
+                        let (parent, child) = ((1 + below(3)).to_string(), below(6).to_string());
+                        match below(5) {
+                            0 | 1 => fixture.insert("child", &[&child, &parent, &author]),
+                            2 => fixture.delete("child", &child),
+                            3 => fixture.delete("parent", &parent),
+                            _ => fixture.insert("parent", &[&parent, &author, "1"]),
+                        }
+                    })
+                    .collect();
+                seen.push(format!("{author}@{lsn}000"));
+                let tags: Vec<&str> = seen.iter().map(String::as_str).collect();
+                let tx = tx(&author, lsn, ops.into_iter().map(|op| clearing(op, &tags)));
+                assert_eq!(writer.apply(&tx).await, Ok(Applied::Committed));
+            }
+        })
+    });
+    let clients: Vec<_> = clients.collect();
+    // Postgres' own sessions may well be refused.
+    let own = [
+        "DELETE FROM parent",
+        "DELETE FROM child",
+        "DELETE FROM parent WHERE id = 2",
+        "UPDATE child SET parent = 3",
+    ];
+    for sql in own.iter().cycle().take_while(|_| clients.iter().any(|client| !client.is_finished())) {
+        let _ = family.native().batch_execute(sql).await;
+    }
+    for client in clients {
+        client.await.expect("all are applied");
+    }
+    family.converged().await;
+    for table in ["parent", "child"] {
+        let torn = format!(
+            "SELECT count(*) FROM {table} t FULL JOIN electric.shadow__public__{table} s USING (id)
+             WHERE (t.* IS NOT NULL OR t.tableoid IS NOT NULL) <> (cardinality(coalesce(s._tags, '{{}}')) > 0)"
+        );
+        assert_eq!(text(family.native(), &torn).await.as_deref(), Some("0"), "{table}");
+    }
 }

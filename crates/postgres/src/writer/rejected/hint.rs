@@ -6,7 +6,12 @@ use change::ClientId;
 use parking_lot::Mutex;
 use tokio_postgres::{Client, Error};
 
-/// A guess on the safe side; what counts is the table. Bounded like the table.
+use super::MAX_ENTRIES;
+
+/// The most clients that are kept in mind: twice as many as can have an entry.
+const MOST: usize = 2 * MAX_ENTRIES as usize;
+
+/// A guess on the safe side; what counts is the table.
 #[derive(Debug, Default)]
 pub struct Hint {
     /// `None` until the table has been read.
@@ -30,8 +35,13 @@ impl Hint {
 
     /// A client's transaction was rejected.
     pub fn add(&self, client: &ClientId) {
-        if let Some(clients) = &mut *self.clients.lock() {
-            clients.insert(client.clone());
+        let mut clients = self.clients.lock();
+        if let Some(known) = &mut *clients {
+            known.insert(client.clone());
+            if known.len() > MOST {
+                // Most of them have no entry any more: the table is read anew.
+                *clients = None;
+            }
         }
     }
 
