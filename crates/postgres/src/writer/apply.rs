@@ -13,7 +13,7 @@ use super::{
     binding::{Parameter, Values},
     failpoints::strike,
     failure::{Failure, Refused},
-    in_order,
+    fresh, in_order,
     job::{Job, Manner},
     key, mend,
     pipeline::{self, Pending},
@@ -36,13 +36,24 @@ const MENDINGS: usize = 8;
 /// Tries to apply `tx`. The session is outside of any transaction afterwards, or not usable.
 pub async fn attempt(session: &mut Session, job: Job<'_>, schema: &Schema) -> Result<Applied, Failure> {
     let tx = job.tx;
-    let batches = batch::split(tx, schema).map_err(Failure::Permanent)?;
+    let mut batches = batch::split(tx, schema).map_err(Failure::Permanent)?;
     if tx.timestamp_ms > LAST_MS {
         let message =
             "the transaction's commit_timestamp is beyond the year 275760: check the device's clock";
         return Err(Failure::Permanent(Refused::new(&SqlState::DATETIME_FIELD_OVERFLOW, message)));
     }
     let tables = tables_of(&batches);
+    if fresh::is_likely(job, &batches) {
+        match fresh::transaction(session, tx, batches, &tables).await {
+            Ok(()) => return Ok(Applied::Committed),
+            Err(error) => match undo(session, error, &tables).await {
+                // Whatever it is, the other way tells.
+                Failure::Permanent(_) | Failure::Race(_) => {}
+                failure @ Failure::Transient(_) => return Err(failure),
+            },
+        }
+        batches = batch::split(tx, schema).map_err(Failure::Permanent)?;
+    }
     let refused = match transaction(session, job, batches, &tables).await {
         Ok(applied) => return Ok(applied),
         Err(error) => undo(session, error, &tables).await.of_the_rows()?,
@@ -160,7 +171,7 @@ async fn transaction(
         merged.push(merge(session, table, batch, &locked, lock_rows, (&tag, job.manner())).await?);
     }
     strike(session.client(), "writer::before_commit").await?;
-    write(session, &tag, tables, &merged, true).await?;
+    write(session, &tag, tables, &merged, (None, true)).await?;
     strike(session.client(), "writer::after_commit").await?;
     Ok(Applied::Committed)
 }
@@ -269,13 +280,14 @@ struct Write<'a> {
     parameters: Vec<Parameter<'a>>,
 }
 
-/// The second flush: rows come into being and change parents first, go children first. Commits if it is said to.
+/// The second flush: rows come into being and change parents first, go children first. Begins with the acknowledgement of a
+/// transaction that has not begun, if there is one, and commits if it is said to.
 pub(super) async fn write(
     session: &mut Session,
     tag: &Tag,
     tables: &[Arc<Table>],
     merged: &[Vec<Merged>],
-    commit: bool,
+    (begin, commit): (Option<&ClientTransaction>, bool),
 ) -> Result<(), Error> {
     let definitions: Vec<&Table> = tables.iter().map(|table| &**table).collect();
     let order = parents_first(&definitions);
@@ -311,8 +323,16 @@ pub(super) async fn write(
         prepare(session, &mut writes, Kind::Withdraw, table, tag, rows.iter().filter(withdraw)).await?;
     }
 
+    let session = &*session;
     let client = session.client();
-    let mut pending: Vec<Pending<'_, ()>> = Vec::with_capacity(writes.len() + 1);
+    let mut pending: Vec<Pending<'_, ()>> = Vec::with_capacity(writes.len() + 3);
+    if let Some(tx) = begin {
+        pending.push(Box::pin(client.batch_execute(BEGIN)));
+        pending.push(Box::pin(async move {
+            let (author, ms, lsn) = (tx.client.as_str(), tx.timestamp_ms as i64, tx.lsn.as_bytes().as_ref());
+            client.query(session.acknowledge_once(), &[&author, &lsn, &ms]).await.map(drop)
+        }));
+    }
     for write in &writes {
         pending.push(Box::pin(async {
             client.execute(&write.statement, &references(&write.parameters)).await.map(drop)

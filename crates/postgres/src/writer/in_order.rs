@@ -54,5 +54,5 @@ async fn apply(session: &mut Session, mut run: Batch<'_>, tag: &Tag) -> Result<(
         Locked { live, shadows: session.client().query(&lock_shadows, &references(&keys)).await? }
     };
     let merged = merge(session, &table, run, &locked, &lock_rows, (tag, Manner::Apply)).await?;
-    write(session, tag, &[table], &[merged], false).await
+    write(session, tag, &[table], &[merged], (None, false)).await
 }

@@ -6,6 +6,8 @@
 //!    the order of table and key, a table before its shadow.
 //! 2. what [`merge`] makes of them, as a handful of set-based statements per table, parents before children; `COMMIT`.
 //!
+//! One that only makes rows which are new as far as its author knows goes in a single flush, in the hope that they are.
+//!
 //! A transaction that breaks a constraint only because of that order is applied in its author's order instead, step by step.
 //!
 //! A [`WriterPool`] spreads clients over connections. Postgres away, deadlocks and races with native writes are waited out;
@@ -16,6 +18,7 @@ mod batch;
 mod binding;
 mod failpoints;
 mod failure;
+mod fresh;
 mod in_order;
 mod job;
 mod key;

@@ -40,6 +40,7 @@ pub struct Session {
     client: Client,
     tables: HashMap<RelationId, Prepared>,
     acknowledge: Statement,
+    acknowledge_once: Statement,
     stuck: bool,
 }
 
@@ -77,7 +78,8 @@ impl Session {
             }
         }
         let acknowledge = client.prepare(statements::ACKNOWLEDGE).await?;
-        Ok(Session { client, tables: HashMap::new(), acknowledge, stuck: false })
+        let acknowledge_once = client.prepare(statements::ACKNOWLEDGE_ONCE).await?;
+        Ok(Session { client, tables: HashMap::new(), acknowledge, acknowledge_once, stuck: false })
     }
 
     /// The connection.
@@ -104,6 +106,11 @@ impl Session {
     /// [`statements::ACKNOWLEDGE`].
     pub fn acknowledge(&self) -> &Statement {
         &self.acknowledge
+    }
+
+    /// [`statements::ACKNOWLEDGE_ONCE`].
+    pub fn acknowledge_once(&self) -> &Statement {
+        &self.acknowledge_once
     }
 
     /// A table's statement for so many rows, prepared when first asked for and again when the table has changed.

@@ -72,6 +72,19 @@ pub const ACKNOWLEDGE: &str = "\
     ON CONFLICT (client_id) DO UPDATE SET lsn = excluded.lsn, ts = excluded.ts \
     WHERE lpad(encode(a.lsn, 'hex'), 16, '0') COLLATE \"C\" < lpad(encode(excluded.lsn, 'hex'), 16, '0') COLLATE \"C\"";
 
+/// The same, failing for a duplicate, for what is sent without waiting for the answer.
+pub const ACKNOWLEDGE_ONCE: &str = "\
+    WITH done AS (\
+    INSERT INTO electric.acknowledged_client_lsns AS a (client_id, lsn, ts) \
+    SELECT $1::text, $2::bytea, $3::bigint WHERE current_setting('electric.applying', true) = 'yes' \
+    ON CONFLICT (client_id) DO UPDATE SET lsn = excluded.lsn, ts = excluded.ts \
+    WHERE lpad(encode(a.lsn, 'hex'), 16, '0') COLLATE \"C\" < lpad(encode(excluded.lsn, 'hex'), 16, '0') COLLATE \"C\" \
+    RETURNING 1) \
+    SELECT electric.lost_race() WHERE NOT EXISTS (SELECT FROM done)";
+
+/// What rows are made under: see [`ACKNOWLEDGE`].
+const APPLYING: &str = "current_setting('electric.applying', true) = 'yes'";
+
 /// What is put into the image of a row that never was, or has long been dead, for the stream to tell of it all the same. No
 /// column has an empty name.
 const WITHDRAWN: &str = " || '{\"\": null}'";
@@ -245,7 +258,7 @@ impl<'a> Names<'a> {
     fn insert(&self, omitted: &[usize]) -> String {
         let listed = || self.columns().filter(|(n, _)| !omitted.contains(n));
         format!(
-            "INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {}",
+            "INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {} WHERE {APPLYING}",
             self.main,
             join(listed().map(|(_, c)| quote(&c.name)), ", "),
             join(listed().map(|(n, c)| format!("u.c{n}::{}", cast(c))), ", "),
@@ -374,7 +387,7 @@ impl<'a> Names<'a> {
         let tag = |(n, _): (usize, String)| format!(", CASE WHEN get_bit(u.marked, {n}) = 1 THEN {TAG} END");
         format!(
             "INSERT INTO {} AS s ({names}, _tags, _tag, _base{}) SELECT {keys}, {}, {TAG}, \
-             CASE WHEN get_bit(u.marked, {untracked}) = 1 THEN {EPOCH} END{} FROM {} \
+             CASE WHEN get_bit(u.marked, {untracked}) = 1 THEN {EPOCH} END{} FROM {} WHERE {APPLYING} \
              ON CONFLICT ({names}) DO UPDATE SET \
              _tags = CASE WHEN {} THEN excluded._tags ELSE electric.lost_race() END, \
              _tag = excluded._tag, _base = excluded._base, _image = NULL{}",
