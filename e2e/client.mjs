@@ -23,11 +23,11 @@ const fatal = (error) => {
 process.on('uncaughtException', fatal)
 process.on('unhandledRejection', fatal)
 // The client logs through the console; the lines on standard output are ours.
-console.log = console.info = console.warn = console.debug = (...words) => console.error(...words)
+const now = Date.now
+console.log = console.info = console.warn = console.debug = (...words) => console.error(new Date(now()).toISOString(), ...words)
 
 const { url, file, tables, dialect, skew } = JSON.parse(process.argv[2])
 if (skew) {
-  const now = Date.now
   globalThis.Date = class extends Date {
     constructor(...args) {
       super(...(args.length > 0 ? args : [now() + skew]))
@@ -45,6 +45,8 @@ async function sqlite() {
   const { electrify } = await import('electric-sql/node')
   const database = new Database(file)
   database.pragma('journal_mode = WAL')
+  // What is written survives the process; it does not have to survive the machine.
+  database.pragma('synchronous = OFF')
   const reads = (sql) => database.prepare(sql).reader
   return { electric: await electrify(database, schema, config), reads, close: () => database.close() }
 }

@@ -28,10 +28,11 @@ use crate::{
 
 /// What the client library throws, uncaught, by defects of its own; any app has to be started again then. Its throttled push fires
 /// before a new connection has asked for it; and when an app disconnects while the library is connecting again by itself, nobody
-/// waits for that to fail.
-const KNOWN_DEFECTS: [&str; 2] = [
+/// waits for that to fail, or for the connection that was being made.
+const KNOWN_DEFECTS: [&str; 3] = [
     "sending a transaction while outbound replication has not started",
     "Connection cancelled by 'disconnect'",
+    "Error: socket error",
 ];
 
 /// How long a client may be disconnected, without a fault of its own, before its app asks it to connect again.
@@ -49,6 +50,17 @@ pub(crate) struct Settings {
     pub(crate) whole: Vec<&'static str>,
 }
 
+/// How far a client is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// Entries that are not yet known to be in Postgres.
+    pub(crate) waiting: i64,
+    /// The number of the last fence that came.
+    pub(crate) fence: i64,
+    /// Its position in the stream, as it writes it down.
+    pub(crate) position: String,
+}
+
 /// The app.
 pub(crate) struct App {
     settings: Settings,
@@ -60,6 +72,8 @@ pub(crate) struct App {
     offline: AtomicBool,
     /// Its process was killed by a fault.
     killed: AtomicBool,
+    /// It has subscribed; a new process goes on from there.
+    begun: AtomicBool,
 }
 
 impl App {
@@ -71,6 +85,7 @@ impl App {
             notes,
             offline: AtomicBool::new(false),
             killed: AtomicBool::new(false),
+            begun: AtomicBool::new(false),
         }
     }
 
@@ -90,6 +105,7 @@ impl App {
         client.sync(&self.settings.whole).await?;
         let (table, options) = tables::shape(self.settings.process.0);
         client.sync_table(table, options).await?;
+        self.begun.store(true, Ordering::Relaxed);
         Ok(())
     }
 
@@ -110,6 +126,9 @@ impl App {
             Launch { scripts, url: &url, database: (*kind, &file), tables, skew: *skew, log: Some(&log) };
         let client = Arc::new(NodeClient::launch(launch).await.with_context(|| self.name())?);
         *place = Some(client.clone());
+        if self.begun.load(Ordering::Relaxed) && !self.offline.load(Ordering::Relaxed) {
+            self.connect(&client);
+        }
         Ok(client)
     }
 
@@ -231,10 +250,11 @@ impl App {
         Ok(())
     }
 
-    /// Whether there is anything left to be sent, and how far it is with what comes: the number of its last fence.
-    pub(crate) async fn progress(&self) -> Result<(i64, i64)> {
+    /// Whether there is anything left to be sent, and how far it is with what comes.
+    pub(crate) async fn progress(&self) -> Result<Progress> {
         let client = self.client().await?;
-        let sql = "SELECT (SELECT count(*) FROM _electric_oplog) AS waiting, (SELECT max(number) FROM fences) AS fence";
+        let sql = "SELECT (SELECT count(*) FROM _electric_oplog) AS waiting, (SELECT max(number) FROM fences) AS fence, \
+            (SELECT value FROM _electric_meta WHERE key = 'lsn') AS position";
         let rows = match client.transact(&[sql.to_owned()]).await {
             Ok(rows) => rows,
             Err(error) => {
@@ -249,7 +269,11 @@ impl App {
             let value = &row[column];
             value.as_i64().or_else(|| value.as_str()?.parse().ok()).unwrap_or(-1)
         };
-        Ok((number("waiting"), number("fence")))
+        Ok(Progress {
+            waiting: number("waiting"),
+            fence: number("fence"),
+            position: row["position"].to_string(),
+        })
     }
 
     /// Ends the client in good order.

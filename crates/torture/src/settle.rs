@@ -17,9 +17,9 @@ use crate::{
     tables::{Table, condition},
 };
 
-/// How long a client may take to have sent and received everything, before its app connects it anew; before its app is started
-/// anew; before it has failed.
-const PATIENCE: [Duration; 3] = [Duration::from_secs(20), Duration::from_secs(40), Duration::from_secs(75)];
+/// How long a client may stand still before it has sent and received everything: then its app connects it anew; then its app is
+/// started anew; then it has failed.
+const PATIENCE: [Duration; 3] = [Duration::from_secs(12), Duration::from_secs(24), Duration::from_secs(60)];
 
 /// Waits until every client has sent everything, then until everything has come to every client.
 pub(crate) async fn settle(apps: &[Arc<App>], postgres: &Client, notes: &Notes) -> Result<()> {
@@ -39,23 +39,28 @@ pub(crate) async fn settle(apps: &[Arc<App>], postgres: &Client, notes: &Notes) 
 /// Waits for one client. The client library may stop for good at a connection that breaks in the wrong moment and think that it
 /// is connected; what an app would do then is done here, and counted.
 async fn wait(app: &App, phase: i64, what: &str, notes: &Notes) -> Result<()> {
-    let began = Instant::now();
+    let mut standing = Instant::now();
+    let mut before = None;
     let mut measures = 0;
     loop {
-        let progress = app.progress().await;
-        if matches!(progress, Ok((0, fence)) if fence >= phase) {
+        let progress = app.progress().await.ok();
+        if progress.as_ref().is_some_and(|progress| progress.waiting == 0 && progress.fence >= phase) {
             return Ok(());
         }
-        let late = began.elapsed();
+        if progress.is_some() && progress != before {
+            standing = Instant::now();
+            before = progress;
+        }
+        let late = standing.elapsed();
         if late > PATIENCE[2] {
-            bail!("{} {what} no more: entries to be sent and last fence are {progress:?}", app.name());
+            bail!("{} {what} no more: {before:?}", app.name());
         } else if late > PATIENCE[1] && measures == 1 {
             measures = 2;
-            notes.event("app started anew to settle", &format!("{}: {progress:?}", app.name()));
+            notes.event("app started anew to settle", &format!("{}: {before:?}", app.name()));
             app.kill().await?;
         } else if late > PATIENCE[0] && measures == 0 {
             measures = 1;
-            notes.event("app connected anew to settle", &format!("{}: {progress:?}", app.name()));
+            notes.event("app connected anew to settle", &format!("{}: {before:?}", app.name()));
             app.go_offline().await;
             app.go_online().await;
         }
