@@ -106,7 +106,7 @@ impl Connector {
                 Err(_) => {
                     self.app.readiness.enter(Phase::Failed);
                     tracing::error!("the task that follows Postgres has failed, and is started again");
-                    self.send_away(None).await;
+                    self.send_away(None, None).await;
                 }
             }
             tokio::select! {
@@ -128,12 +128,22 @@ impl Connector {
             };
             self.app.readiness.enter(Phase::Initialization);
             self.app.readiness.explain(failure.plainly());
-            if let Failure::Gap(gap) = failure {
-                tracing::warn!(
-                    "clients are disconnected to load their data again, since the stream of changes can't be continued: {gap}"
-                );
-                self.send_away(following.take().map(|following| (following, gap))).await;
-                continue;
+            match failure {
+                Failure::Gap(gap) => {
+                    tracing::warn!(
+                        "clients are disconnected to load their data again, since the stream of changes can't be continued: {gap}"
+                    );
+                    self.send_away(following.take(), Some(gap)).await;
+                    continue;
+                }
+                Failure::TakenOver => {
+                    tracing::warn!(
+                        "another instance took over while there was no connection to Postgres: clients are disconnected, to go on there"
+                    );
+                    self.send_away(following.take(), None).await;
+                    continue;
+                }
+                _ => {}
             }
             let delay = match recovery.after(&failure) {
                 Ok(delay) => delay,
@@ -146,15 +156,15 @@ impl Connector {
         }
     }
 
-    /// Ends a history: sends everybody away, who may come back when there is a new hub, and lets go of the journal.
-    async fn send_away(&self, ended: Option<(Following, Gap)>) {
-        if let Some((following, gap)) = &ended {
+    /// Ends what is followed, for a reason if the history ends with it: sends everybody away, who may come back when there is a new hub,
+    /// and lets go of the journal.
+    async fn send_away(&self, following: Option<Following>, gap: Option<Gap>) {
+        if let Some(following) = following {
             let mut past = self.past.lock();
             past.handed_out = following.stream.kept().cloned();
             // Whatever else it was, may turn out to have been for a moment only.
-            past.ended = Some(gap.clone()).filter(|gap| *gap == Gap::Unpublished);
+            past.ended = gap.filter(|gap| *gap == Gap::Unpublished);
         }
-        drop(ended);
         if let Some(hub) = self.app.hub.swap(None) {
             hub.closing.cancel();
             // What can't be written comes from Postgres again.
@@ -182,8 +192,7 @@ impl Connector {
             None => Some(self.open_journal(&mut arrival).await?),
             Some(_) => None,
         };
-        let predecessor = following.as_ref().and_then(|following| following.stream.process());
-        self.claim(&mut arrival, predecessor).await?;
+        self.claim(&mut arrival, following.as_ref()).await?;
         if client.is_closed() {
             client = connect(&self.config, Purpose::Service).await?;
         }
@@ -204,6 +213,7 @@ impl Connector {
             proxy.open().map_err(Failure::ProxyPort)?;
         }
         self.app.readiness.enter(Phase::Subscribing);
+        self.app.readiness.explain("Postgres' log is read up to its present end");
         let control = following.stream.control();
         control.reach(target);
         let detector = Detector {

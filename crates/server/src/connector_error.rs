@@ -42,6 +42,9 @@ pub enum Failure {
     /// The stream can't be continued.
     #[error("the stream can't be continued without a gap: {0}")]
     Gap(Gap),
+    /// Another instance follows the database now, which this one followed until a moment ago.
+    #[error("another instance of the service follows the database")]
+    TakenOver,
     /// The journal can't be had.
     #[error(transparent)]
     Journal(#[from] OpenError),
@@ -69,9 +72,11 @@ impl Failure {
                 "the journal can't be opened; the log says why. It is tried again all the time"
             }
             Failure::Gap(_) => "the stream of changes begins anew; the log says why",
-            Failure::Stream(_) | Failure::Query(_) | Failure::Answer(_) | Failure::ProxyPort(_) => {
-                "the connection to Postgres broke. It is made again at once"
-            }
+            Failure::Stream(_)
+            | Failure::TakenOver
+            | Failure::Query(_)
+            | Failure::Answer(_)
+            | Failure::ProxyPort(_) => "the connection to Postgres broke. It is made again at once",
         }
     }
 
@@ -79,6 +84,7 @@ impl Failure {
     #[must_use]
     pub fn is_busy(&self) -> bool {
         match self {
+            Failure::TakenOver => true,
             Failure::Stream(error) => error.is_slot_busy(),
             Failure::Journal(error) => matches!(error, OpenError::Locked(_)),
             _ => false,
@@ -88,11 +94,10 @@ impl Failure {
     /// Whether there is no Postgres at the moment: it is away, starting, stopping, or full.
     #[must_use]
     pub fn is_absence(&self) -> bool {
-        let connect = match self {
-            Failure::Connect(error) | Failure::Stream(StreamError::Connect(error)) => error,
-            _ => return false,
+        let (Failure::Connect(error) | Failure::Stream(StreamError::Connect(error))) = self else {
+            return false;
         };
-        match connect {
+        match error {
             ConnectError::Unreachable { .. }
             | ConnectError::Resolve { .. }
             | ConnectError::Lost { .. }

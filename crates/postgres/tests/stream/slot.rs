@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use postgres::{
     connection::{Purpose, connect},
-    replication::{Gap, slot_name},
+    replication::{Arrival, Gap, slot_name},
 };
 use testkit::{Cluster, Options};
 
@@ -37,6 +37,22 @@ async fn is_busy_while_another_reads_from_it() {
     first.connect().await.expect("a slot");
     let error = synced.stream().await.connect().await.expect_err("the slot is in use");
     assert!(error.is_slot_busy(), "{error}");
+}
+
+#[tokio::test]
+async fn a_connection_of_our_own_that_hangs_is_ended_and_nobody_elses() {
+    let synced = Synced::create().await;
+    let mut hanging = synced.stream().await;
+    hanging.connect().await.expect("a slot");
+    let mut arrival = Arrival::log_in(&synced.config).await.expect("a connection");
+    assert!(!arrival.claim(None).await.expect("an answer"), "somebody else's");
+    assert!(!arrival.claim(Some(&arrival.process().clone())).await.is_ok_and(|claimed| claimed));
+    let mut arrival = Arrival::log_in(&synced.config).await.expect("a connection");
+    let begun = Instant::now();
+    while !arrival.claim(hanging.process()).await.expect("an answer") {
+        assert!(begun.elapsed() < FOREVER);
+    }
+    assert!(hanging.next_batch().await.is_err());
 }
 
 #[tokio::test]

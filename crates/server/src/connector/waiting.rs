@@ -1,15 +1,18 @@
 //! Waiting for another instance to stop: for its journal, and for its place at Postgres. Nothing is taken from it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use journal::{Identity, OpenError};
-use postgres::replication::{Arrival, Process};
+use postgres::replication::Arrival;
 
-use super::Connector;
+use super::{Connector, Following};
 use crate::{
     connector_error::{ANOTHER_INSTANCE, Failure},
     history::{self, Opened},
 };
+
+/// How long clients are kept while another instance follows their database.
+const FOLLOWED: Duration = Duration::from_secs(2);
 
 /// Between two questions whether the other instance is gone.
 const ASK: Duration = Duration::from_millis(100);
@@ -32,14 +35,20 @@ impl Connector {
         }
     }
 
-    /// Becomes the one that follows the database, as soon as nobody else does.
+    /// Becomes the one that follows the database, as soon as nobody else does. One that followed it until a moment ago does not wait for
+    /// long: its clients are better off with whoever does now.
     pub(super) async fn claim(
         &self,
         arrival: &mut Arrival,
-        predecessor: Option<&Process>,
+        following: Option<&Following>,
     ) -> Result<(), Failure> {
+        let predecessor = following.and_then(|following| following.stream.process());
+        let begun = Instant::now();
         let mut waits = false;
         while !arrival.claim(predecessor).await? {
+            if following.is_some() && begun.elapsed() > FOLLOWED {
+                return Err(Failure::TakenOver);
+            }
             self.wait(&mut waits, "its connection to Postgres is open").await;
         }
         Ok(())
