@@ -60,9 +60,18 @@ fn check_columns(key: &Key, story: &Story, state: &RowState) {
     let values = state.values().expect("what was written is remembered");
     for write in &story.writes {
         let holds = state.column_tags[write.column].as_ref().expect("somebody wrote it");
-        assert!(*holds >= write.tag, "{key:?} holds a write of {holds}, and {} was greater", write.tag);
+        assert!(
+            rank(holds) >= rank(&write.tag),
+            "{key:?} holds a write of {holds}, and {} was greater",
+            write.tag
+        );
         if *holds == write.tag {
             assert!(values[write.column] == write.value, "{key:?} holds what {holds} wrote last");
         }
     }
+}
+
+/// Of two writes the one that wins: the later, then that of the greater origin as it is written on the wire.
+fn rank(tag: &Tag) -> (i64, &str) {
+    (tag.ms, tag.origin.as_str())
 }
