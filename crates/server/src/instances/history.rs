@@ -61,9 +61,20 @@ impl History {
         self.floor
     }
 
+    /// Bytes that may be held.
+    pub(super) fn budget(&self) -> usize {
+        self.budget
+    }
+
     /// Bytes held.
     pub(super) fn weight(&self) -> usize {
         self.weight
+    }
+
+    /// Whether the moves after `wanted`, which nobody has asked for yet, take half of the budget.
+    pub(super) fn is_far_ahead(&self, wanted: Lsn) -> bool {
+        let ahead = self.entries.iter().rev().take_while(|entry| entry.at > wanted);
+        ahead.map(|entry| entry.weight).sum::<usize>() > self.budget / 2
     }
 
     /// Enters the moves of the next transaction.
@@ -77,14 +88,15 @@ impl History {
         self.entries.push_back(Entered { at, moves: Arc::new(moves), weight });
     }
 
-    /// Gives up what lies at or before `start`, and the oldest of what is over the budget.
-    pub(super) fn trim(&mut self, start: Lsn, now: Instant) {
+    /// Gives up what lies at or before `start`, and the oldest of what is over the budget and before `wanted`, which is asked for
+    /// next.
+    pub(super) fn trim(&mut self, start: Lsn, wanted: Lsn, now: Instant) {
         let first = self.entries.partition_point(|entry| entry.at <= self.floor);
         let mut live = self.weight - self.condemned_weight;
         let mut raised = None;
         for (at, entry) in self.entries.iter().enumerate().skip(first) {
             let is_newest = at + 1 == self.entries.len();
-            if entry.at > start && (live <= self.budget || is_newest) {
+            if entry.at > start && (live <= self.budget || is_newest || entry.at >= wanted) {
                 break;
             }
             live -= entry.weight;

@@ -148,6 +148,7 @@ impl Instance {
         if state.has_reached(at) {
             return Poll::Ready(Ok(()));
         }
+        state.wanted = at.max(state.wanted);
         if !state.is_moving {
             match self.advance(&mut state, at) {
                 Progress::Reached => {
@@ -168,7 +169,6 @@ impl Instance {
                 }
             }
         }
-        state.wanted = at.max(state.wanted);
         state.wait(at, cx.waker());
         Poll::Pending
     }
@@ -176,7 +176,8 @@ impl Instance {
     /// Moves it on as far as it goes without reading rows, or for a turn. Only for whoever is the one to move it.
     pub(super) fn advance(&self, state: &mut State, until: Lsn) -> Progress {
         let membership = &mut state.membership;
-        membership.trim(self.source.stream.start());
+        membership.trim(self.source.stream.start(), state.wanted);
+        let before = membership.moves_weight();
         let mut changes = 0;
         for _ in 0..LOOKS {
             if let Some(step) = membership.step() {
@@ -196,7 +197,7 @@ impl Instance {
                 Err(Miss::Trimmed) => return Progress::Lost,
             };
             for delivery in &deliveries {
-                if changes >= TURN {
+                if changes >= TURN || membership.has_gained(before) {
                     return Progress::Turn;
                 }
                 changes += delivery.transaction.changes.len();

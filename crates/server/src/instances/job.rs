@@ -94,8 +94,10 @@ enum Next {
 fn go_on(instance: &Instance, reading: Option<&Reading>) -> Option<Next> {
     let mut state = instance.lock();
     let wanted = state.wanted;
+    // What the snapshot serves is done with it, also if it is not asked for yet; but not so much that the moves that are asked for
+    // next have to go again.
+    let reading = reading.filter(|_| !state.membership.is_far_ahead(wanted));
     let progress = if instance.is_watched() {
-        // What the snapshot serves is done with it, also if it is not asked for yet.
         let until = reading.map_or(wanted, |reading| reading.open.lsn.max(wanted));
         instance.advance(&mut state, until)
     } else {

@@ -128,9 +128,24 @@ impl Membership {
         }
     }
 
-    /// Gives up what lies at or before `start`, and what is over the budget.
-    pub(super) fn trim(&mut self, start: Lsn) {
-        self.history.trim(start, Instant::now());
+    /// See [`History::trim`].
+    pub(super) fn trim(&mut self, start: Lsn, wanted: Lsn) {
+        self.history.trim(start, wanted, Instant::now());
+    }
+
+    /// Bytes of moves that are held.
+    pub(super) fn moves_weight(&self) -> usize {
+        self.history.weight()
+    }
+
+    /// Whether a quarter of what may be held has come since there were `before` bytes.
+    pub(super) fn has_gained(&self, before: usize) -> bool {
+        self.history.weight().saturating_sub(before) > self.history.budget() / 4
+    }
+
+    /// See [`History::is_far_ahead`].
+    pub(super) fn is_far_ahead(&self, wanted: Lsn) -> bool {
+        self.history.is_far_ahead(wanted)
     }
 
     /// What the transaction at a position did.

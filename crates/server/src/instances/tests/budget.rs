@@ -70,3 +70,28 @@ async fn the_oldest_moves_go_when_they_become_too_many() {
     reach(&*older, positions[3]).await;
     check(&setting, "bob", &*older, from, positions[3]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_from_far_back_finds_the_moves_that_it_asks_for_next() {
+    // A transaction takes about as much.
+    let settings = Settings { moves: 64 << 10, ..Settings::default() };
+    let setting = Setting::with(WIDE, settings).await;
+    let from = setting.stream.position();
+    for i in 0..40 {
+        let rows = format!("SELECT {i} * 1000 + n, NULL, 'bob' FROM generate_series(1, 300) n");
+        setting.run(&format!("INSERT INTO projects {rows}")).await;
+    }
+    setting.caught_up().await;
+    let tracker = setting.track("bob", from);
+    let mut seen = 0;
+    for delivery in setting.all().await {
+        let at = delivery.transaction.lsn;
+        if at > from {
+            reach(&*tracker, at).await;
+            let moves = tracker.moves(at).expect("they are there");
+            assert_eq!(moves.map(|moves| moves.delta.rows.len()), Some(300));
+            seen += 1;
+        }
+    }
+    assert_eq!((seen, setting.instances.stats().fills), (40, 1));
+}

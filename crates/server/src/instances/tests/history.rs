@@ -13,6 +13,9 @@ use shapes::{Delta, Key, Moved};
 use super::support::key;
 use crate::instances::history::History;
 
+/// Nothing is asked for next.
+const NOBODY: Lsn = Lsn(u64::MAX);
+
 type Members = BTreeSet<(RelationId, Key)>;
 
 /// A transaction that turns or touches these rows.
@@ -59,7 +62,7 @@ proptest! {
             all.push(members);
             // Seconds go by, and the window begins somewhere.
             let now = began + Duration::from_secs(at as u64 * patience);
-            history.trim(Lsn((at as u64).saturating_sub(25)), now);
+            history.trim(Lsn((at as u64).saturating_sub(25)), NOBODY, now);
         }
         let newest = all.last().cloned().unwrap_or_default();
         let floor = history.floor();
@@ -95,14 +98,14 @@ fn forgets_only_after_a_while_what_it_does_not_promise_any_more() {
         history.enter(Lsn(at), moves(&mut members, &BTreeMap::from([((1, 1), true)])));
     }
     let full = history.weight();
-    history.trim(Lsn(2), now);
+    history.trim(Lsn(2), NOBODY, now);
     assert_eq!((history.floor(), history.weight()), (Lsn(2), full));
     assert_eq!(history.moves(Lsn(2)).map(|_| ()), Err(Lost));
     assert_eq!(history.was(RelationId(1), &key(1), Lsn(1)), Some(true), "somebody may be about to ask");
-    history.trim(Lsn(2), now + Duration::from_secs(60));
+    history.trim(Lsn(2), NOBODY, now + Duration::from_secs(60));
     assert_eq!(history.weight(), full / 3);
     assert_eq!(history.was(RelationId(1), &key(1), Lsn(2)), Some(false));
-    history.trim(Lsn(9), now + Duration::from_secs(61));
-    history.trim(Lsn(9), now + Duration::from_secs(99));
+    history.trim(Lsn(9), NOBODY, now + Duration::from_secs(61));
+    history.trim(Lsn(9), NOBODY, now + Duration::from_secs(99));
     assert_eq!((history.weight(), history.was(RelationId(1), &key(1), Lsn(2))), (0, None));
 }
