@@ -9,6 +9,9 @@
 //!   since. What can't be read any more moves the beginning of the window, and is said in plain words.
 //! * What [`Journal::durable_position`] has passed survives a crash of the process and of the machine. What it has not is still in
 //!   Postgres, since the slot is confirmed only up to there; and it is in memory, whatever the disk does.
+//! * What is appended is durable at the latest 100 ms later: it is written and synced (`fdatasync`) in groups, at once before a hand-over
+//!   ([`Journal::flush`], [`Journal::close`]), at the end of a segment, and when memory is needed. The folder is synced (`fsync`) whenever a
+//!   segment comes or goes. Clients may see a transaction before it is durable.
 //! * Memory and files are bounded ([`Limits`], [`FileLimits`]). Only an unwritable disk can make the stream wait ([`Journal::has_room`]).
 
 mod bell;

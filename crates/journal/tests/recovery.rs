@@ -54,6 +54,17 @@ async fn an_idle_stream_and_a_timeline_are_remembered() {
 }
 
 #[tokio::test]
+async fn a_journal_of_nothing_but_a_timeline_is_opened() {
+    let folder = tempdir().unwrap();
+    for timeline in [2, 3] {
+        let journal = open(folder.path(), LONG, WIDE);
+        journal.note_timeline(timeline);
+        journal.close().await.unwrap();
+    }
+    assert_eq!(files(folder.path(), LONG, 0).1.timeline, 3);
+}
+
+#[tokio::test]
 async fn starting_anew_throws_everything_away() {
     let folder = tempdir().unwrap();
     let journal = open(folder.path(), SHORT, WIDE);

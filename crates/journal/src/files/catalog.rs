@@ -99,12 +99,13 @@ impl Catalog {
         Place::Chunk(segment.found(chunk))
     }
 
-    /// The last chunk that ends at or before `lsn`.
+    /// The last chunk that ends at or before `lsn` and begins before it: one may hold no position at all, but a timeline only.
     pub(crate) fn find_before(&self, lsn: Lsn) -> Option<Found> {
         let segments = self.0.read();
         let chunks =
             segments.list.iter().rev().flat_map(|s| s.chunks.iter().rev().map(move |chunk| (s, chunk)));
-        let mut before = chunks.filter(|(_, chunk)| chunk.end <= lsn && chunk.before >= segments.start);
+        let mut before = chunks
+            .filter(|(_, chunk)| chunk.end <= lsn && chunk.before < lsn && chunk.before >= segments.start);
         before.next().map(|(segment, chunk)| segment.found(chunk))
     }
 
