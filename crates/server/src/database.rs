@@ -138,7 +138,7 @@ impl Backend for Database {
                         client = %transaction.client,
                         lsn = %transaction.lsn,
                         sqlstate = refused.sqlstate,
-                        "a client's transaction was refused: {}",
+                        "a client's transaction was refused, see tieline rejected: {}",
                         refused.message
                     );
                     Ok(WriteOutcome::Refused { message: refused.message })

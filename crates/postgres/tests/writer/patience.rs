@@ -67,7 +67,8 @@ async fn a_trigger_that_does_not_end_is_ended_and_its_transaction_refused() {
     let limits = Limits { statement: Duration::from_millis(300), lock: Duration::from_millis(100) };
     let writer = writer(&fixture, 1, limits);
     let author = fresh_client();
-    let refused = timeout(PATIENCE, writer.apply(&tx(&author, 1, [fixture.insert("items", &["1", "x"])]))).await;
+    let refused =
+        timeout(PATIENCE, writer.apply(&tx(&author, 1, [fixture.insert("items", &["1", "x"])]))).await;
     let refused = refused.expect("in time").expect_err("refused");
     assert_eq!(refused.sqlstate, "57014");
     assert!(refused.message.contains("trigger") && refused.message.contains("0.3 s"), "{}", refused.message);

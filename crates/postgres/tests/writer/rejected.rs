@@ -16,7 +16,8 @@ use super::{
     fixture::{Fixture, clearing, fresh_client, text, tx},
 };
 
-const TABLE: &str = "CREATE TABLE t (id int PRIMARY KEY, v text, n int CONSTRAINT few CHECK (n < 100), m text)";
+const TABLE: &str =
+    "CREATE TABLE t (id int PRIMARY KEY, v text, n int CONSTRAINT few CHECK (n < 100), m text)";
 
 async fn desk(fixture: &Fixture) -> Desk {
     let (config, _) = ConnectConfig::parse(&fixture.db.url, Some(false), None).expect("a connection string");
@@ -36,14 +37,20 @@ async fn one_entry_however_often_it_is_sent_until_it_gets_through() {
     let bad = tx(&poor, 5, [bad, fixture.delete("t", "9")]);
     for n in 1..=3 {
         let refused = writer.apply(&bad).await.expect_err("refused");
-        assert_eq!((refused.about.table.as_deref(), refused.about.constraint.as_deref()), (Some("t"), Some("few")));
+        assert_eq!(
+            (refused.about.table.as_deref(), refused.about.constraint.as_deref()),
+            (Some("t"), Some("few"))
+        );
         // Nobody else notices.
         let good = tx(&other, n, [fixture.insert("t", &[&(n + 10).to_string()])]);
         assert_eq!(writer.apply(&good).await, Ok(Applied::Committed));
     }
     let mut desk = desk(&fixture).await;
     let [entry] = &desk.list(false).await.expect("a list")[..] else { panic!("one entry") };
-    assert_eq!((entry.client.as_str(), entry.lsn, entry.timestamp_ms, entry.tries), (poor.as_str(), 5, 5000, 3));
+    assert_eq!(
+        (entry.client.as_str(), entry.lsn, entry.timestamp_ms, entry.tries),
+        (poor.as_str(), 5, 5000, 3)
+    );
     assert_eq!((entry.sqlstate.as_str(), entry.state.as_str(), entry.complete), ("23514", "waiting", true));
     let shown = desk.show(entry.id).await.expect("the entry");
     let operations: serde_json::Value =
@@ -56,7 +63,9 @@ async fn one_entry_however_often_it_is_sent_until_it_gets_through() {
             { "op": "delete", "table": "t", "row": { "id": "9" }, "wrote": [], "saw": [] },
         ])
     );
-    assert!(matches!(desk.retry(entry.id).await, Err(DeskError::Refused(refused)) if refused.sqlstate == "23514"));
+    assert!(
+        matches!(desk.retry(entry.id).await, Err(DeskError::Refused(refused)) if refused.sqlstate == "23514")
+    );
     assert_eq!(desk.show(entry.id).await.expect("the entry").tries, 4);
 
     testkit::unguarded(&client, DROP).await;
@@ -190,7 +199,10 @@ async fn what_is_kept_is_bounded() {
     let (writer, client) = (fixture.writer(1), fixture.db.client().await);
     let author = fresh_client();
     for lsn in 1..=u32::try_from(MAX_OF_CLIENT).expect("few") + 5 {
-        writer.apply(&tx(&author, lsn, [fixture.insert("t", &["1", "a", "4711"])])).await.expect_err("refused");
+        writer
+            .apply(&tx(&author, lsn, [fixture.insert("t", &["1", "a", "4711"])]))
+            .await
+            .expect_err("refused");
     }
     let kept = "SELECT count(*) || ' ' || min(ts) FROM electric.rejected_transactions";
     assert_eq!(text(&client, kept).await, Some(format!("{MAX_OF_CLIENT} 6000")));
@@ -202,13 +214,18 @@ async fn what_is_kept_is_bounded() {
     let mut desk = desk(&fixture).await;
     let entry = desk.list(false).await.expect("a list").remove(0);
     assert_eq!((entry.complete, entry.operation_count), (false, 5));
-    let stored = format!("SELECT jsonb_array_length(operations) FROM electric.rejected_transactions WHERE id = {}", entry.id);
+    let stored = format!(
+        "SELECT jsonb_array_length(operations) FROM electric.rejected_transactions WHERE id = {}",
+        entry.id
+    );
     assert_eq!(text(&client, &stored).await.as_deref(), Some("2"));
     assert!(matches!(desk.retry(entry.id).await, Err(DeskError::Cut)));
 
     // Whoever has got past it in another way is left alone.
     client
-        .batch_execute(&format!("INSERT INTO electric.acknowledged_client_lsns VALUES ('{author}', '\\x0002', 0)"))
+        .batch_execute(&format!(
+            "INSERT INTO electric.acknowledged_client_lsns VALUES ('{author}', '\\x0002', 0)"
+        ))
         .await
         .expect("moved by hand");
     for error in [desk.retry(entry.id).await, desk.discard(entry.id).await] {

@@ -15,18 +15,23 @@ use server::{
 };
 
 const HELP: &str = "\
-When Postgres refuses what a client has written (a constraint, a type, a trigger of your own, a missing permission), nothing of
-that transaction is applied, the client that sent it is told and stops syncing, and everybody else goes on. The transaction is
-kept in the table electric.rejected_transactions. There are three ways on:
+When Postgres refuses what a client has written (a constraint, a type, a
+trigger of your own, a missing permission), nothing of that transaction is
+applied. The client that sent it is told and stops syncing; everybody else
+goes on. The transaction is kept in electric.rejected_transactions. There are
+three ways on:
 
-  * Remove the cause in Postgres, and have the app started again: the client sends the transaction once more, and what
-    followed it. Its entry then says `applied`.
-  * Remove the cause, and `tieline rejected retry ID`: the transaction is applied now, as if the client had sent it.
-  * `tieline rejected discard ID`: the transaction is skipped, for good. When the client comes back it goes on after it, and
-    its rows become again what they are in Postgres.
+  * Remove the cause in Postgres. When the app is started again, its client
+    sends the transaction once more, and what it has written since.
+  * Remove the cause, and `tieline rejected retry ID`: the transaction is
+    applied now, as if the client had sent it.
+  * `tieline rejected discard ID`: the transaction is skipped for good. The
+    client goes on after it when it connects, and its rows become again what
+    they are in Postgres.
 
-The service may be running meanwhile. Only DATABASE_URL is needed, and what goes with it: DATABASE_REQUIRE_SSL,
-DATABASE_USE_IPV6, TIELINE_STATEMENT_TIMEOUT. What is shown has the values that users wrote: mind where it goes.";
+The service may be running meanwhile. Settings: DATABASE_URL, and what goes
+with it: DATABASE_REQUIRE_SSL, DATABASE_USE_IPV6, TIELINE_STATEMENT_TIMEOUT.
+What is shown has the values that users wrote: mind where it goes.";
 
 /// Clients' transactions that Postgres refused.
 #[derive(Debug, Args)]

@@ -3,5 +3,6 @@
 
 mod command;
 mod keys;
+mod rejected;
 mod serve;
 mod token;

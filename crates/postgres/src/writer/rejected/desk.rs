@@ -66,8 +66,8 @@ pub struct Entry {
 #[derive(Debug, thiserror::Error)]
 pub enum DeskError {
     /// Postgres can't be reached.
-    #[error("Postgres can't be reached: {}", chain(.0))]
-    Connect(#[source] Box<OpenError>),
+    #[error("Postgres can't be reached: {0}")]
+    Connect(Box<OpenError>),
     /// No service has been here yet, or an old one.
     #[error(
         "the database has no table electric.rejected_transactions: has this release of the service ever run on it?"
@@ -75,7 +75,7 @@ pub enum DeskError {
     NotInstalled,
     /// Postgres refused something else.
     #[error("Postgres: {}", chain(.0))]
-    Postgres(#[from] tokio_postgres::Error),
+    Postgres(tokio_postgres::Error),
     /// The schema can't be read.
     #[error("the schema can't be read: {0}")]
     Catalogue(String),
@@ -138,7 +138,10 @@ impl Desk {
     /// # Errors
     /// [`DeskError::Connect`].
     pub async fn open(config: ConnectConfig, limits: Limits) -> Result<Desk, DeskError> {
-        let session = Session::open(&config, limits).await.map_err(|e| DeskError::Connect(Box::new(e)))?;
+        let session = Session::open(&config, limits).await.map_err(|error| match error {
+            OpenError::Prepare(error) => not_installed(error),
+            error => DeskError::Connect(Box::new(error)),
+        })?;
         Ok(Desk { config, session, limits })
     }
 
@@ -246,6 +249,12 @@ impl Desk {
                 self.session = session;
             }
         }
+    }
+}
+
+impl From<tokio_postgres::Error> for DeskError {
+    fn from(error: tokio_postgres::Error) -> DeskError {
+        DeskError::Postgres(error)
     }
 }
 
