@@ -22,6 +22,7 @@ mod shapes;
 mod switch;
 mod sync;
 mod tables;
+mod torture;
 mod types;
 
 use std::path::PathBuf;
