@@ -138,3 +138,8 @@ fn every_single_change_of_a_character_is_noticed() {
         }
     }
 }
+
+#[test]
+fn what_a_fuzzer_begins_with() {
+    corpus::play(concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/token"), 200, oracle::check);
+}
