@@ -171,9 +171,9 @@ impl Rig {
         tokio::task::spawn_blocking(move || {
             let mut cluster = cluster.lock().unwrap_or_else(PoisonError::into_inner);
             if crash {
-                cluster.crash()?
+                cluster.crash()?;
             } else {
-                cluster.stop()?
+                cluster.stop()?;
             }
             std::thread::sleep(pause);
             cluster.restart()
