@@ -201,7 +201,15 @@ impl Torture {
     ) -> Result<End> {
         rig.ready(Duration::from_secs(60)).await?;
         let postgres = rig.connect().await?;
-        settle::settle(apps, &postgres, notes).await?;
+        let settling = settle::settle(apps, &postgres, notes);
+        tokio::pin!(settling);
+        let began = Instant::now();
+        loop {
+            match tokio::time::timeout(Duration::from_secs(3), &mut settling).await {
+                Ok(settled) => break settled?,
+                Err(_) => (self.progress)(&format!("settling for {} s", began.elapsed().as_secs())),
+            }
+        }
         let plan = Planner::everything(era);
         let rows = native::transact(&postgres, "REPEATABLE READ", &plan).await?;
         let reading = Transaction {
