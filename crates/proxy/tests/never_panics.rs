@@ -62,3 +62,8 @@ proptest! {
         harness::session(&[&[choice][..], &messages.concat()].concat());
     }
 }
+
+#[test]
+fn what_a_fuzzer_begins_with() {
+    corpus::play(concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/session"), 200, harness::session);
+}
