@@ -2,6 +2,7 @@
 
 #[expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
 mod evolution;
+mod fuzzed;
 mod install;
 /// Histories that the crate `schema` makes up for its own tests, and what they are made of.
 #[expect(clippy::unwrap_used, reason = "shared by tests of another crate")]

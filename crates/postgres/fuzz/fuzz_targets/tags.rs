@@ -1,11 +1,7 @@
-//! Tags as text.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-use postgres::tag_text::{parse_tag, parse_tags, timestamp_ms};
+#[path = "../../tests/fuzzed.rs"]
+#[allow(dead_code)]
+mod fuzzed;
 
-fuzz_target!(|data: &[u8]| {
-    let _ = parse_tags(data);
-    let _ = parse_tag(data);
-    let _ = timestamp_ms(data);
-});
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fuzzed::tags(bytes));
