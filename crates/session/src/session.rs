@@ -219,7 +219,12 @@ impl Session {
             Stage::Unknown { .. } | Stage::Admitting(_) => {}
         }
         // A socket that is not read may hold any number of pongs.
-        if !is_read || matches!(input, Input::Message(_) | Input::Text | Input::Oversized | Input::Alive | Input::Probed(_)) {
+        if !is_read
+            || matches!(
+                input,
+                Input::Message(_) | Input::Text | Input::Oversized | Input::Alive | Input::Probed(_)
+            )
+        {
             self.keepalive.heard();
         }
         match self.keepalive.look(self.now.mono_ms, self.config.ping_interval) {
