@@ -213,6 +213,14 @@ impl Stream {
         self.recent.lock().iter().any(|(xid, lsn)| *lsn <= until && !snapshot.sees(*xid))
     }
 
+    /// Whether a snapshot sees a transaction and not one before it, of those that were handed on at or before `until`.
+    #[must_use]
+    pub fn is_torn(&self, snapshot: &Snapshot, until: Lsn) -> bool {
+        let recent = self.recent.lock();
+        let until_there = recent.iter().take_while(|(_, lsn)| *lsn <= until);
+        until_there.map(|(xid, _)| snapshot.sees(*xid)).skip_while(|seen| *seen).any(|seen| seen)
+    }
+
     /// The position of the newest transaction; zero if there was none yet.
     #[must_use]
     pub fn newest_transaction(&self) -> Lsn {

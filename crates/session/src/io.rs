@@ -52,6 +52,13 @@ pub trait World: Send + Sync {
             .chain(started_later)
             .any(|xid| self.recently_passed(xid).is_some_and(|lsn| lsn <= until))
     }
+    /// Whether the snapshot sees a transaction and not one before it in the log, of those that the stream handed on at or before
+    /// `until`: commits show to queries in another order than they have in the log. Then it shows no moment of the stream.
+    ///
+    /// As provided, any that it does not see counts.
+    fn is_torn(&self, snapshot: &Snapshot, until: Lsn) -> bool {
+        self.passed_unseen(snapshot, until)
+    }
 }
 
 /// Names one snapshot of a session; chosen by the session, counting up.

@@ -252,15 +252,16 @@ impl Outbound {
             return Ok(true);
         }
         if let Phase::Open { reads, sees, lsn, .. } = &head.phase
-            && reads.request.reads.iter().any(|read| !read.plan.is_simple())
+            && (matches!(head.subject, Subject::Data { .. })
+                || reads.request.reads.iter().any(|read| !read.plan.is_simple()))
         {
-            // What refers to what can be told for a moment of the stream only: not if the snapshot sees a transaction without one
-            // before it, whose commit reached the log first and shows to queries later.
+            // What refers to what can be told for a moment of the stream only, and nobody is to see an effect without its cause: not if
+            // the snapshot sees a transaction without one before it, whose commit reached the log first and shows to queries later.
             head.awaits = (cx.world.position() < *lsn).then_some(*lsn);
             if head.awaits.is_some() {
                 return Ok(false);
             }
-            if cx.world.passed_unseen(sees, *lsn) {
+            if cx.world.is_torn(sees, *lsn) {
                 head.start_over(cx);
                 return Ok(true);
             }

@@ -127,6 +127,7 @@ fn the_stream_is_held_for_the_snapshot_then_the_reply_comes_and_the_data_at_its_
     assert!(harness.stream(std::slice::from_ref(&unseen)).is_empty());
     assert_eq!(harness.session.cursor(), None, "it stands at its place");
     assert_eq!(harness.session.wants_snapshot_frames(), None);
+    harness.world.set(|facts| facts.position = Lsn(2_000));
     harness.wait(29);
     assert_eq!(harness.session.wants_snapshot_frames(), None, "not so soon after the reply");
     assert_eq!(harness.session.next_deadline(), Some(harness.now.mono_ms + 1));
@@ -446,6 +447,9 @@ fn a_block_never_stands_inside_a_large_transaction() {
         harness.stream(std::slice::from_ref(&large)).is_empty(),
         "the snapshot does not see it: the block is first"
     );
+    assert_eq!(harness.session.wants_snapshot_frames(), None, "what else the snapshot sees is not known yet");
+    harness.world.set(|facts| facts.position = Lsn(5_000));
+    harness.input(Input::Tick);
     assert!(matches!(&harness.done(id)[..], [Event::Data { .. }]));
     assert!(matches!(&harness.stream(&[large])[..], [Event::Transaction(t)] if t.changes.len() == 250));
 }

@@ -52,4 +52,8 @@ impl World for SharedWorld {
     fn passed_unseen(&self, snapshot: &Snapshot, until: Lsn) -> bool {
         self.stream.passed_unseen(snapshot, until)
     }
+
+    fn is_torn(&self, snapshot: &Snapshot, until: Lsn) -> bool {
+        self.stream.is_torn(snapshot, until)
+    }
 }

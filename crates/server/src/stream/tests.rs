@@ -180,3 +180,20 @@ async fn nothing_that_concerns_a_reader_is_missed() {
         assert_eq!(stream.watchers.count(), 0);
     }
 }
+
+#[test]
+fn a_snapshot_is_torn_if_it_sees_what_comes_after_something_it_does_not() {
+    let limits = Limits { memory: usize::MAX, span: u64::MAX };
+    let stream = Stream::in_memory(Lsn(0), limits, &History::default());
+    for position in 1..=5 {
+        stream.append(committed(position));
+    }
+    let torn = |in_progress: &[u64], until| {
+        let in_progress = in_progress.iter().copied().map(Xid).collect();
+        stream.is_torn(&Snapshot { xmin: Xid(1), xmax: Xid(9), in_progress }, Lsn(until))
+    };
+    assert!(!torn(&[], 5), "it sees everything");
+    assert!(!torn(&[4, 5], 5), "the last are about to show");
+    assert!(torn(&[3, 5], 5) && torn(&[3, 5], 4), "4 shows before 3");
+    assert!(!torn(&[3, 5], 3), "nothing is known beyond");
+}

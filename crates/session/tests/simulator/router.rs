@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Weak};
 
-use change::{Lsn, Xid};
+use change::{Lsn, Snapshot, Xid};
 use parking_lot::Mutex;
 use schema::{Migration, Schema};
 use session::{Delivery, Tracker, World};
@@ -138,5 +138,12 @@ impl World for Router {
     fn recently_passed(&self, xid: Xid) -> Option<Lsn> {
         let state = self.0.lock();
         state.passed.iter().rev().find(|delivery| delivery.transaction.xid == xid).map(|d| d.transaction.lsn)
+    }
+
+    fn is_torn(&self, snapshot: &Snapshot, until: Lsn) -> bool {
+        let state = self.0.lock();
+        let transactions = state.passed.iter().map(|delivery| &delivery.transaction);
+        let sees = transactions.take_while(|t| t.lsn <= until).map(|t| snapshot.sees(t.xid));
+        sees.skip_while(|seen| *seen).any(|seen| seen)
     }
 }
