@@ -1,10 +1,11 @@
 //! One client transaction, applied once.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use change::{ClientTransaction, Tag};
 use merge::Effect;
 use schema::{Schema, Table};
+use tokio::time::sleep;
 use tokio_postgres::{Error, Row, Statement, error::SqlState, types::ToSql};
 
 use super::{
@@ -30,8 +31,11 @@ const STATEMENT_BYTES: usize = 8 << 20;
 /// The same where rows of one statement may refer to each other; Postgres takes messages of up to 1 GiB.
 const SELF_REFERRING_BYTES: usize = 512 << 20;
 
-/// How often a transaction is mended before what is found counts.
-const MENDINGS: usize = 8;
+/// How often a transaction is mended before it counts that it can't be.
+const MENDINGS: u32 = 16;
+
+/// The longest pause between two of these.
+const LONGEST_REST: Duration = Duration::from_millis(8);
 
 /// Tries to apply `tx`. The session is outside of any transaction afterwards, or not usable.
 pub async fn attempt(session: &mut Session, job: Job<'_>, schema: &Schema) -> Result<Applied, Failure> {
@@ -81,13 +85,14 @@ async fn mended(
     mut refused: Refused,
 ) -> Result<Applied, Failure> {
     let mut last: Option<ClientTransaction> = None;
-    for _ in 0..MENDINGS {
+    for attempt in 0..MENDINGS {
         let plan = match mend_within(session, job.tx, schema).await {
             Ok(plan) => plan.map_err(Failure::Permanent)?,
             Err(error) => return Err(undo(session, error, &[]).await),
         };
         if last.as_ref() == Some(&plan) {
-            break;
+            // It was found to need nothing else: either nothing helps, or somebody has written between the look and the attempt.
+            sleep(Duration::from_millis(1 << attempt.min(6)).min(LONGEST_REST)).await;
         }
         let batches = batch::split(&plan, schema).map_err(Failure::Permanent)?;
         let tables = tables_of(&batches);
