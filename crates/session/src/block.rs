@@ -29,6 +29,8 @@ pub(crate) enum Subject {
         names: Vec<SubscriptionId>,
         /// Those of them whose shapes are active until the block stands.
         leaving: Vec<SubscriptionId>,
+        /// The client did not name them when it came back: it may never have got their rows.
+        unnamed: bool,
     },
     /// The rows of subscribed tables that a migration made anew. They follow it directly, as its additional data: a client that is
     /// cut off in between says at its return that it has not seen them.

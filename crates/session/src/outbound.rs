@@ -151,7 +151,8 @@ impl Outbound {
             outbound.adopt(&schema, cx);
         }
         if !beginning.leaving.is_empty() {
-            let subject = Subject::Gone { names: beginning.leaving.clone(), leaving: beginning.leaving };
+            let leaving = beginning.leaving;
+            let subject = Subject::Gone { names: leaving.clone(), leaving, unnamed: true };
             outbound.blocks.push_back(Block::new(subject, None, cx.now.mono_ms));
         }
         outbound
@@ -257,7 +258,8 @@ impl Outbound {
             let set = self.subscriptions.set();
             let rendering = Rendering {
                 dialect: migration.map(|_| self.dialect),
-                repeats: transaction.lsn <= self.raced_until && !set.trackers().is_empty(),
+                repeats: (transaction.lsn <= self.raced_until || self.counts_unnamed())
+                    && !set.trackers().is_empty(),
             };
             match delivery.frames(set, rendering) {
                 Ok(encoded) => self.send(delivery, encoded, own, cx),
@@ -282,6 +284,11 @@ impl Outbound {
             self.follow_up(migration, &repeated.map(|repeat| repeat.observed).unwrap_or_default(), cx);
         }
         Ok(true)
+    }
+
+    /// Whether shapes count of which the client may have no rows.
+    fn counts_unnamed(&self) -> bool {
+        self.blocks.iter().any(|block| matches!(block.subject, Subject::Gone { unnamed: true, .. }))
     }
 
     fn adopt(&mut self, schema: &Arc<Schema>, cx: &mut Context<'_>) {

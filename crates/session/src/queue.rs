@@ -426,7 +426,11 @@ impl Outbound {
             self.drop_pending(&dropped, cx);
             cx.store(vec![ClientUpdate::Forget(dropped)]);
         }
-        self.blocks.push_back(Block::new(Subject::Gone { names, leaving }, None, cx.now.mono_ms));
+        self.blocks.push_back(Block::new(
+            Subject::Gone { names, leaving, unnamed: false },
+            None,
+            cx.now.mono_ms,
+        ));
     }
 
     fn drop_pending(&mut self, ids: &[SubscriptionId], cx: &mut Context<'_>) {

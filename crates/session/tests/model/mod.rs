@@ -391,5 +391,5 @@ fn simulate(seed: u64, verifier: &Arc<auth::Verifier>) {
 
 #[test]
 fn everybody_ends_with_the_same_rows_and_tags() {
-    for_all_seeds("simulate", 0..400, simulate);
+    for_all_seeds("simulate", 0..2_000, simulate);
 }

@@ -385,23 +385,23 @@ pub fn for_all_seeds(name: &str, usual: std::ops::Range<u64>, simulate: fn(u64, 
 
 #[test]
 fn everybody_ends_with_what_the_database_has() {
-    for_all_seeds("simulate", 0..300, simulate);
+    for_all_seeds("simulate", 0..1_000, simulate);
 }
 
 #[test]
 fn everybody_ends_with_the_rows_of_their_shapes() {
-    for_all_seeds("simulate_joined", 0..300, simulate_joined);
+    for_all_seeds("simulate_joined", 0..1_000, simulate_joined);
 }
 
 #[test]
 fn everybody_ends_with_the_rows_of_tables_that_went_and_came() {
-    for_all_seeds("simulate_evolving", 0..300, simulate_evolving);
+    for_all_seeds("simulate_evolving", 0..1_000, simulate_evolving);
 }
 
 /// Nobody is refused for a table or a schema version that the database has, however far behind the stream is.
 #[test]
 fn a_table_asked_for_right_after_the_commit_that_creates_it_is_always_found() {
-    for_all_seeds("simulate_late", 0..300, simulate_late);
+    for_all_seeds("simulate_late", 0..1_000, simulate_late);
 }
 
 /// Its gone batch stood before a deletion that its snapshot had seen already: the row stayed with the client.
