@@ -25,9 +25,10 @@ use crate::{
     stream::Stream,
 };
 
-/// How much log is written, at most, so that no position is given out again with another meaning. A database that is restored to a moment
-/// further back than that relies on what is stored about its clients being forgotten.
-const MOST_SKIPPED: u64 = 16 << 30;
+/// How much log is written, at most, so that no position is given out again with another meaning: a quarter of what Postgres keeps between
+/// checkpoints unless told otherwise. A database that is restored to a moment further back than that relies on what is stored
+/// about its clients being forgotten.
+const MOST_SKIPPED: u64 = 256 << 20;
 
 /// Where a stream begins.
 struct Place {
