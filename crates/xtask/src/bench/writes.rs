@@ -33,6 +33,9 @@ const LOADS: [Load; 6] = [
 /// Transactions that a client sends ahead of their echoes.
 const AHEAD: usize = 16;
 
+/// The same of a backlog: a client sends what it has, and reads beside that.
+const BACKLOG_AHEAD: usize = 256;
+
 /// Operations of an offline backlog.
 const BACKLOG: usize = 10_000;
 
@@ -52,7 +55,9 @@ pub(super) async fn measure(rig: &Rig, report: &mut Report) -> Result<()> {
         let rate = f64::from(load.clients) * load.transactions as f64 / took.as_secs_f64();
         let Load { clients, operations, .. } = load;
         report.row(
-            &format!("client transactions applied and echoed ({clients} clients, {operations} rows each)"),
+            &format!(
+                "client transactions applied and echoed (clients: {clients}, rows in each: {operations})"
+            ),
             format!("{rate:.0} /s"),
             format!("pgbench, as many INSERT statements over {clients} connections: {limit:.0}/s"),
             Some(rate / limit),
@@ -60,7 +65,7 @@ pub(super) async fn measure(rig: &Rig, report: &mut Report) -> Result<()> {
     }
     for operations in [1, 100, BACKLOG] {
         let load = Load { clients: 1, transactions: BACKLOG / operations, operations };
-        let took = run(rig, &load, first_client, load.transactions).await?;
+        let took = run(rig, &load, first_client, BACKLOG_AHEAD).await?;
         first_client += 1;
         report.row(
             &format!("an offline backlog of {BACKLOG} operations, {operations} in a transaction"),
