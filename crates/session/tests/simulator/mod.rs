@@ -385,23 +385,23 @@ pub fn for_all_seeds(name: &str, usual: std::ops::Range<u64>, simulate: fn(u64, 
 
 #[test]
 fn everybody_ends_with_what_the_database_has() {
-    for_all_seeds("simulate", 0..1_000, simulate);
+    for_all_seeds("simulate", 0..500, simulate);
 }
 
 #[test]
 fn everybody_ends_with_the_rows_of_their_shapes() {
-    for_all_seeds("simulate_joined", 0..1_000, simulate_joined);
+    for_all_seeds("simulate_joined", 0..500, simulate_joined);
 }
 
 #[test]
 fn everybody_ends_with_the_rows_of_tables_that_went_and_came() {
-    for_all_seeds("simulate_evolving", 0..1_000, simulate_evolving);
+    for_all_seeds("simulate_evolving", 0..500, simulate_evolving);
 }
 
 /// Nobody is refused for a table or a schema version that the database has, however far behind the stream is.
 #[test]
 fn a_table_asked_for_right_after_the_commit_that_creates_it_is_always_found() {
-    for_all_seeds("simulate_late", 0..1_000, simulate_late);
+    for_all_seeds("simulate_late", 0..500, simulate_late);
 }
 
 /// Its gone batch stood before a deletion that its snapshot had seen already: the row stayed with the client.
@@ -434,4 +434,17 @@ fn what_is_about_to_end_is_filled_again_with_its_table() {
 #[test]
 fn a_block_is_begun_when_the_stream_has_passed_its_snapshot() {
     simulate_evolving(3_487, &verifier());
+}
+
+/// A block that filled a table again had brought rows ahead of the stream; the gone batch behind it did not name them.
+#[test]
+fn a_gone_batch_names_what_a_block_has_brought_ahead_of_the_stream() {
+    simulate_evolving(176, &verifier());
+}
+
+/// A subscription that the client had not named at its return, and had never got, was taken to have brought a row that another
+/// began to need.
+#[test]
+fn a_row_is_sent_though_a_shape_has_it_that_never_arrived() {
+    simulate_joined(938, &verifier());
 }
