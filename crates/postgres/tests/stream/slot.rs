@@ -57,7 +57,11 @@ async fn a_connection_of_our_own_that_hangs_is_ended_and_nobody_elses() {
     while !arrival.claim(hanging.process()).await.expect("an answer") {
         assert!(begun.elapsed() < FOREVER);
     }
-    assert!(hanging.next_batch().await.is_err());
+    // What Postgres sent before that may still be read; then it is over.
+    let begun = Instant::now();
+    while hanging.next_batch().await.is_ok() {
+        assert!(begun.elapsed() < FOREVER);
+    }
 }
 
 #[tokio::test]
