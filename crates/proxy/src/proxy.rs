@@ -15,7 +15,8 @@ use crate::{
     Certificate, Credentials, Guarding, Strangers, cancel,
     greeting::{Greeting, Porter, part},
     refusal::Refusal,
-    session,
+    relay::Floor,
+    session::{self, Place},
 };
 
 /// Connections that have not logged in, beyond which new ones are closed.
@@ -62,6 +63,7 @@ struct Shared {
     strangers: Arc<Semaphore>,
     seats: Arc<Semaphore>,
     sessions: cancel::Sessions,
+    floor: Floor,
 }
 
 impl Proxy {
@@ -74,6 +76,7 @@ impl Proxy {
             strangers: Arc::new(strangers),
             seats: Arc::new(seats),
             sessions: cancel::Sessions::default(),
+            floor: Floor::default(),
         }))
     }
 
@@ -137,8 +140,13 @@ impl Shared {
                 let Ok(_seat) = self.seats.try_acquire() else {
                     return part(&mut client, &full(settings.sessions)).await;
                 };
-                session::serve(client, &startup, &settings.database, &self.sessions, &settings.guarding, stop)
-                    .await
+                let house = Place {
+                    config: &settings.database,
+                    sessions: &self.sessions,
+                    floor: &self.floor,
+                    guarding: &settings.guarding,
+                };
+                session::serve(client, &startup, house, stop).await
             }
         }
     }

@@ -16,13 +16,26 @@ use crate::{
     cancel::{self, Listed, Sessions},
     greeting::part,
     refusal::Refusal,
-    relay::{End, Lane, Relay},
+    relay::{End, Floor, Lane, Relay},
     startup::Startup,
 };
 
 /// AuthenticationOk apart, what Postgres sends at the start of a session.
 const BACKEND_KEY_DATA: u8 = b'K';
 const READY_FOR_QUERY: u8 = b'Z';
+
+/// Where sessions take place.
+#[derive(Clone, Copy)]
+pub struct Place<'a> {
+    /// The database.
+    pub config: &'a ConnectConfig,
+    /// All sessions that can be cancelled.
+    pub sessions: &'a Sessions,
+    /// Which of them talk.
+    pub floor: &'a Floor,
+    /// Who watches changes of the schema.
+    pub guarding: &'a Guarding,
+}
 
 /// Connects to Postgres on behalf of a client, and relays until one of the two closes or the service stops.
 ///
@@ -31,9 +44,7 @@ const READY_FOR_QUERY: u8 = b'Z';
 pub async fn serve(
     mut client: Socket,
     startup: &Startup,
-    config: &ConnectConfig,
-    sessions: &Sessions,
-    guarding: &Guarding,
+    Place { config, sessions, floor, guarding }: Place<'_>,
     stop: &CancellationToken,
 ) -> io::Result<()> {
     let mode = Mode::of(&startup.user, &startup.database);
@@ -47,7 +58,8 @@ pub async fn serve(
     };
     let Some(Begun { server, down, reported, listed, place }) = begun else { return Ok(()) };
     tracing::debug!(?mode, process = listed.as_ref().map(|listed| listed.key().process), "a session begins");
-    let end = Relay::new(client, server, down, mode.intercept(&reported, guarding)).run(stop).await;
+    let intercept = mode.intercept(&reported, guarding);
+    let end = Relay::new(client, server, down, intercept, floor).run(stop).await;
     tracing::debug!(%end, "a session ends");
     if let (End::Stopped, Some(listed)) = (end, listed) {
         // What the client was told has ended is to end.

@@ -35,6 +35,12 @@ enum Task {
         /// Bytes of each message.
         size: usize,
     },
+    /// A relay that only copies bytes: another baseline of `bench`.
+    #[command(hide = true)]
+    BareRelay {
+        /// The port that it leads to.
+        target: u16,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
@@ -47,6 +53,10 @@ fn main() -> anyhow::Result<()> {
         }
         Task::Torture(how) => runtime()?.block_on(torture::run(how, &workspace)),
         Task::Broadcaster { size } => runtime()?.block_on(bench::broadcaster(size)),
+        Task::BareRelay { target } => tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?
+            .block_on(bench::bare_relay(target)),
     }
 }
 

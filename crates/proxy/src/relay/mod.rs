@@ -5,13 +5,14 @@
 //! would if the two were connected directly, and nothing else.
 
 mod lane;
+mod vigil;
 
 use std::{
     fmt,
     future::poll_fn,
     io,
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use postgres::socket::Socket;
@@ -20,6 +21,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{Exchange, Intercept, refusal::Refusal};
 pub use lane::{Broken, Lane};
+pub use vigil::Floor;
+use vigil::Vigil;
 
 /// Bytes of answers made here that may wait for a client that does not read them, before no more is read from it.
 const ANSWERS: usize = 1 << 20;
@@ -37,6 +40,18 @@ pub struct Relay {
     down: Lane,
     intercept: Box<dyn Intercept>,
     made: Exchange,
+    vigil: Vigil,
+}
+
+/// What an [`exchange`](Relay::exchange) came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Exchanged {
+    /// Something was moved; there is no more for now.
+    Something,
+    /// There was nothing to be moved.
+    Nothing,
+    /// Postgres has closed the connection, and the client has everything.
+    All,
 }
 
 /// Why a relay ended.
@@ -64,10 +79,17 @@ impl fmt::Display for End {
 }
 
 impl Relay {
-    /// `down` may hold what Postgres has said already.
+    /// `down` may hold what Postgres has said already. Sessions on one thread share a `floor`.
     #[must_use]
-    pub fn new(client: Socket, server: Socket, down: Lane, intercept: Box<dyn Intercept>) -> Relay {
-        Relay { client, server, up: Lane::default(), down, intercept, made: Exchange::default() }
+    pub fn new(
+        client: Socket,
+        server: Socket,
+        down: Lane,
+        intercept: Box<dyn Intercept>,
+        floor: &Floor,
+    ) -> Relay {
+        let (up, made, vigil) = (Lane::default(), Exchange::default(), Vigil::new(floor));
+        Relay { client, server, up, down, intercept, made, vigil }
     }
 
     /// Relays until a side closes, or the service stops, which the client is told.
@@ -90,15 +112,24 @@ impl Relay {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        match self.exchange(cx) {
-            Ok(true) => Poll::Ready(End::Closed),
-            Ok(false) => Poll::Pending,
-            Err(end) => Poll::Ready(end),
+        let exchanged = match self.exchange(cx) {
+            Ok(Exchanged::All) => return Poll::Ready(End::Closed),
+            Ok(exchanged) => exchanged,
+            Err(end) => return Poll::Ready(end),
+        };
+        let now = Instant::now();
+        if exchanged == Exchanged::Something {
+            self.vigil.talked(now);
         }
+        if self.vigil.is_kept(now) {
+            Vigil::stay_awake(cx);
+        }
+        Poll::Pending
     }
 
-    /// Moves whatever can be moved. The answer is whether Postgres has closed the connection and the client has it all.
-    fn exchange(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+    /// Moves whatever can be moved.
+    fn exchange(&mut self, cx: &mut Context<'_>) -> Result<Exchanged, End> {
+        let mut exchanged = Exchanged::Nothing;
         loop {
             let mut progress = false;
             if self.up.wants_more() && self.made.to_client.len() + self.down.pending() < ANSWERS {
@@ -124,11 +155,12 @@ impl Relay {
             }
             progress |= self.down.poll_write(cx, &mut self.client).map_err(End::Lost)?;
             if self.down.is_done() {
-                return Ok(true);
+                return Ok(Exchanged::All);
             }
             if !progress {
-                return Ok(false);
+                return Ok(exchanged);
             }
+            exchanged = Exchanged::Something;
         }
     }
 

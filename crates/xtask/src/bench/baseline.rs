@@ -60,6 +60,8 @@ pub(crate) enum Way {
     Direct,
     /// Through the service's migrations proxy.
     Proxy,
+    /// To a port of this machine behind which Postgres is.
+    Port(u16),
 }
 
 /// Makes the tables of `pgbench`'s own script.
@@ -81,6 +83,7 @@ pub(crate) fn pgbench_over(
     let mut command = match way {
         Way::Direct => rig.program("pgbench")?,
         Way::Proxy => rig.program_through_proxy("pgbench")?,
+        Way::Port(port) => Rig::program_at(port, "pgbench")?,
     };
     command.args(["-n", "-M", protocol, "-j", "2"]);
     command.args(["-c", &clients.to_string(), "-T", &seconds.to_string()]);

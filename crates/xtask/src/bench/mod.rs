@@ -1,5 +1,6 @@
 //! `cargo x bench`: speed and memory of the release build, each number beside its baseline from the same run.
 
+mod bare_relay;
 mod baseline;
 mod bulk;
 mod clients;
@@ -20,6 +21,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
+pub(crate) use bare_relay::bare_relay;
 pub(crate) use baseline::broadcaster;
 use report::Report;
 use rig::Rig;

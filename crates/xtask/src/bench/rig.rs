@@ -176,17 +176,26 @@ impl Rig {
 
     /// A command for one of Postgres' own programs, told how to connect.
     pub(crate) fn program(&self, name: &str) -> Result<Command> {
+        Rig::program_at(self.port(), name)
+    }
+
+    /// The same, at another port.
+    pub(crate) fn program_at(port: u16, name: &str) -> Result<Command> {
         let mut command = Command::new(Binaries::find()?.program(name));
-        command.args(["-h", "127.0.0.1", "-p", &self.cluster.port().to_string(), "-U", cluster::SUPERUSER]);
+        command.args(["-h", "127.0.0.1", "-p", &port.to_string(), "-U", cluster::SUPERUSER]);
         Ok(command)
     }
 }
 
 impl Rig {
-    /// The same, told to connect to the service's migrations proxy.
+    /// Where Postgres listens.
+    pub(crate) fn port(&self) -> u16 {
+        self.cluster.port()
+    }
+
+    /// A command for one of Postgres' own programs, told to connect to the service's migrations proxy.
     pub(crate) fn program_through_proxy(&self, name: &str) -> Result<Command> {
-        let mut command = Command::new(Binaries::find()?.program(name));
-        command.args(["-h", "127.0.0.1", "-p", &self.proxy_port.to_string(), "-U", cluster::SUPERUSER]);
+        let mut command = Rig::program_at(self.proxy_port, name)?;
         command.env("PGPASSWORD", PROXY_PASSWORD);
         Ok(command)
     }
