@@ -5,6 +5,7 @@
 //! would if the two were connected directly, and nothing else.
 
 mod lane;
+mod spare;
 mod vigil;
 
 use std::{

@@ -3,25 +3,38 @@
 //! Waking a thread whose processor sleeps takes a virtual machine up to a tenth of a millisecond, which is longer than most
 //! statements take. A session that talks alone, a migration's as a rule, would wait for that twice in each round trip. So after
 //! each message of such a session its thread looks for the next one without sleeping, for [`PATIENCE`] at most. Sessions that
-//! talk at the same time keep each other's thread awake anyway, and leave the processors to Postgres and its clients.
+//! talk at the same time keep each other's thread awake anyway; and where no processor has time for it, none falls asleep, and
+//! they are left to those who have something to do.
 
 use std::{
     future::Future,
     pin::pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::Context,
-    thread,
     time::{Duration, Instant},
 };
+
+use parking_lot::Mutex;
+
+use super::spare::Sample;
 
 /// How long the next message is looked for: longer than a statement takes that writes nothing to disk.
 const PATIENCE: Duration = Duration::from_millis(1);
 
 /// How long no other session must have talked.
 const SILENCE: Duration = Duration::from_millis(5);
+
+/// How often is asked whether there is a processor for it, while a session talks alone.
+const ASK_EVERY: Duration = Duration::from_millis(100);
+
+/// An answer is no more than this much older than the next.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+/// The processors that must have nothing to do for anybody else.
+const SPARE: f64 = 1.0;
 
 /// Who talks, as far as the sessions of a proxy have to know that of each other. Clones are the same thing.
 #[derive(Clone, Debug)]
@@ -36,8 +49,9 @@ struct Shared {
     speaker: AtomicU64,
     /// Since when only that one has, in microseconds since `begun`.
     alone_since: AtomicU64,
-    /// Whether there are processors for others while one is kept awake.
-    is_affordable: bool,
+    /// Whether there was a processor for it when last asked.
+    is_affordable: AtomicBool,
+    asked: Mutex<Option<Sample>>,
 }
 
 impl Default for Floor {
@@ -47,7 +61,8 @@ impl Default for Floor {
             next: AtomicU64::new(1),
             speaker: AtomicU64::new(0),
             alone_since: AtomicU64::new(0),
-            is_affordable: thread::available_parallelism().is_ok_and(|processors| processors.get() > 1),
+            is_affordable: AtomicBool::new(false),
+            asked: Mutex::new(None),
         }))
     }
 }
@@ -77,12 +92,16 @@ impl Vigil {
         self.talked_at = Some(now);
     }
 
-    /// Whether the session's next message is worth staying awake for.
+    /// Whether the session's next message is to be awaited awake.
     #[must_use]
     pub fn is_kept(&self, now: Instant) -> bool {
+        self.is_worth_it(now) && self.floor.0.is_affordable(now, Sample::take)
+    }
+
+    /// Whether it is likely to come soon, and to find the thread asleep.
+    fn is_worth_it(&self, now: Instant) -> bool {
         let Floor(shared) = &self.floor;
-        shared.is_affordable
-            && self.talked_at.is_some_and(|talked_at| now.saturating_duration_since(talked_at) < PATIENCE)
+        self.talked_at.is_some_and(|talked_at| now.saturating_duration_since(talked_at) < PATIENCE)
             && shared.speaker.load(Ordering::Relaxed) == self.number
             && shared.micros(now).saturating_sub(shared.alone_since.load(Ordering::Relaxed))
                 >= micros(SILENCE)
@@ -99,6 +118,23 @@ impl Shared {
     fn micros(&self, now: Instant) -> u64 {
         micros(now.saturating_duration_since(self.begun))
     }
+
+    /// Whether there is a processor to be kept awake; found out now and then by `take`.
+    fn is_affordable(&self, now: Instant, take: impl FnOnce(Instant) -> Option<Sample>) -> bool {
+        if let Some(mut asked) = self.asked.try_lock() {
+            let age = asked.map(|asked| now.saturating_duration_since(asked.at()));
+            if age.is_none_or(|age| age >= ASK_EVERY) {
+                let (earlier, sample) = (*asked, take(now));
+                let spare = match (earlier, sample) {
+                    (Some(earlier), Some(sample)) if age < Some(ASK_AGAIN) => sample.spare_since(&earlier),
+                    _ => 0.0,
+                };
+                self.is_affordable.store(spare >= SPARE, Ordering::Relaxed);
+                *asked = sample;
+            }
+        }
+        self.is_affordable.load(Ordering::Relaxed)
+    }
 }
 
 fn micros(time: Duration) -> u64 {
@@ -109,53 +145,55 @@ fn micros(time: Duration) -> u64 {
 mod tests {
     use super::*;
 
-    fn floor(is_affordable: bool) -> Floor {
-        let Floor(shared) = Floor::default();
-        let Ok(shared) = Arc::try_unwrap(shared) else { panic!("nobody else has it") };
-        Floor(Arc::new(Shared { is_affordable, ..shared }))
-    }
-
     #[test]
     fn a_session_that_talks_alone_is_waited_for_and_not_for_long() {
-        let floor = floor(true);
+        let floor = Floor::default();
         let begun = floor.0.begun;
         let mut vigil = Vigil::new(&floor);
-        assert!(!vigil.is_kept(begun), "it has not talked");
+        assert!(!vigil.is_worth_it(begun), "it has not talked");
         vigil.talked(begun);
-        assert!(!vigil.is_kept(begun), "others may have, just before");
+        assert!(!vigil.is_worth_it(begun), "others may have, just before");
         let later = begun + SILENCE;
-        assert!(!vigil.is_kept(later), "its message is long past");
+        assert!(!vigil.is_worth_it(later), "its message is long past");
         vigil.talked(later);
-        assert!(vigil.is_kept(later));
-        assert!(vigil.is_kept(later + PATIENCE / 2));
-        assert!(!vigil.is_kept(later + PATIENCE));
+        assert!(vigil.is_worth_it(later));
+        assert!(vigil.is_worth_it(later + PATIENCE / 2));
+        assert!(!vigil.is_worth_it(later + PATIENCE));
     }
 
     #[test]
     fn sessions_that_talk_at_once_are_not_waited_for() {
-        let floor = floor(true);
+        let floor = Floor::default();
         let mut now = floor.0.begun;
         let (mut one, mut other) = (Vigil::new(&floor), Vigil::new(&floor));
         for _ in 0..100 {
             now += SILENCE / 2;
             one.talked(now);
-            assert!(!one.is_kept(now));
+            assert!(!one.is_worth_it(now));
             other.talked(now);
-            assert!(!one.is_kept(now) && !other.is_kept(now));
+            assert!(!one.is_worth_it(now) && !other.is_worth_it(now));
         }
         // Until one has fallen silent.
         now += SILENCE;
         other.talked(now);
-        assert!(other.is_kept(now) && !one.is_kept(now));
+        assert!(other.is_worth_it(now) && !one.is_worth_it(now));
     }
 
     #[test]
-    fn the_only_processor_is_left_to_others() {
-        let floor = floor(false);
-        let later = floor.0.begun + SILENCE;
-        let mut vigil = Vigil::new(&floor);
-        vigil.talked(floor.0.begun);
-        vigil.talked(later);
-        assert!(!vigil.is_kept(later));
+    fn a_processor_must_have_nothing_else_to_do() {
+        let Floor(shared) = Floor::default();
+        let begun = shared.begun;
+        let at = |ms| begun + Duration::from_millis(ms);
+        let sample =
+            |ms: u64, idle: u64| Some(Sample::new(at(ms), Duration::from_millis(idle), Duration::ZERO));
+        assert!(!shared.is_affordable(at(0), |_| sample(0, 0)), "nobody knows yet");
+        assert!(!shared.is_affordable(at(50), |_| unreachable!()));
+        assert!(shared.is_affordable(at(100), |_| sample(100, 150)));
+        assert!(shared.is_affordable(at(199), |_| unreachable!()));
+        assert!(!shared.is_affordable(at(200), |_| sample(200, 230)));
+        assert!(shared.is_affordable(at(300), |_| sample(300, 330)));
+        // A long silence says nothing of the present.
+        assert!(!shared.is_affordable(at(5000), |_| sample(5000, 9000)));
+        assert!(!shared.is_affordable(at(5100), |_| None), "the system does not tell");
     }
 }
