@@ -24,6 +24,9 @@ pub struct Change {
     pub relation: RelationId,
     /// What became of the row.
     pub row: RowChange,
+    /// Whether the client that wrote it did so without knowing how the row stood: others had deleted it or written to it, and what
+    /// has come of it need not be what the client believes. Nobody but the author is concerned.
+    pub blind: bool,
 }
 
 /// What became of a row. Rows are full images in table column order.

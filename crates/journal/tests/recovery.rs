@@ -113,6 +113,28 @@ fn a_journal_of_another_database_is_refused() {
     assert!(!files(folder.path(), LONG, 0).1.fresh, "nothing was changed");
 }
 
+#[tokio::test]
+async fn a_journal_of_an_earlier_release_is_read_and_gone_on_with_in_a_segment_of_its_own() {
+    let folder = tempdir().unwrap();
+    let journal = open(folder.path(), LONG, WIDE);
+    append(&journal, [10, 20, 30]);
+    journal.close().await.unwrap();
+    drop(journal);
+    let old = segments(folder.path()).remove(0);
+    OpenOptions::new().write(true).open(&old).unwrap().write_all_at(&1u32.to_le_bytes(), 8).unwrap();
+    let before = fs::read(&old).unwrap();
+    for (round, lsn) in [40, 50].into_iter().enumerate() {
+        let journal = open(folder.path(), LONG, NARROW);
+        assert_eq!(read_all(&journal, 0).await.unwrap().len(), 3 + round);
+        append(&journal, [lsn]);
+        journal.close().await.unwrap();
+        assert_eq!(segments(folder.path()).len(), 2);
+        assert!(fs::read(&old).unwrap() == before, "it is as it was");
+    }
+    let journal = open(folder.path(), LONG, NARROW);
+    assert_eq!(read_all(&journal, 0).await.unwrap(), [10, 20, 30, 40, 50]);
+}
+
 #[test]
 fn a_later_format_is_refused_with_advice() {
     let folder = tempdir().unwrap();

@@ -84,7 +84,11 @@ pub fn item(lsn: u64) -> Item {
             1 => RowChange::Update { old: row(&mut random), new: row(&mut random), tags: tags.clone() },
             _ => RowChange::Delete { old: row(&mut random) },
         };
-        Change { relation: RelationId(16_384 + table as u32), row }
+        Change {
+            relation: RelationId(16_384 + table as u32),
+            row,
+            blind: lsn > 1_015 && lsn.is_multiple_of(3),
+        }
     });
     let changes = changes.collect();
     let transaction = Transaction { lsn: Lsn(lsn), xid: Xid(lsn + 7), commit_ms: lsn, origin, changes };

@@ -9,7 +9,9 @@
 //! same, but for [`RowState::last_tag`], which says who came last.
 
 mod apply;
+mod blind;
 mod row;
 
 pub use apply::{Effect, apply, fold};
-pub use row::{Image, RowState};
+pub use blind::is_blind;
+pub use row::{Image, RowState, Standing};

@@ -26,6 +26,17 @@ pub struct RowState {
     pub last_tag: Option<Tag>,
 }
 
+/// Whether a row is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// There never was such a row, or nothing is left of it.
+    Unknown,
+    /// It was there, and its tombstone is.
+    Dead,
+    /// It is there.
+    Alive,
+}
+
 impl RowState {
     /// A row of which nothing is known, in a table of so many columns.
     #[must_use]
@@ -55,6 +66,16 @@ impl RowState {
     #[must_use]
     pub fn is_alive(&self) -> bool {
         !self.tags.is_empty()
+    }
+
+    /// Whether the row is there, and whether it was.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        match self.image {
+            _ if self.is_alive() => Standing::Alive,
+            Image::Unknown => Standing::Unknown,
+            Image::Known(_) => Standing::Dead,
+        }
     }
 
     /// The values of the live row or the tombstone, in table column order.

@@ -1,5 +1,6 @@
 //! The test vectors of spec 05 §8, and the promise that order does not matter.
 
+mod blind;
 mod commutes;
 mod model;
 mod script;

@@ -77,7 +77,7 @@ proptest! {
         let mut writer = OpLogWriter::new();
         writer.begin(&head);
         for row in changes {
-            writer.change(&table, &Change { relation: RelationId(relation_id), row }).unwrap();
+            writer.change(&table, &Change { relation: RelationId(relation_id), row, blind: false }).unwrap();
         }
         writer.gone(&table, &rows[0]).unwrap();
         writer.migrate(&migrate);

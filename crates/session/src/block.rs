@@ -140,9 +140,10 @@ impl Block {
     }
 
     /// Whether the stream has come to the block's place. A gone batch names what the client has at its place, so it stands behind
-    /// everything that other blocks have brought ahead of the stream: up to `raced_until`.
+    /// everything that other blocks have brought ahead of the stream: up to `raced_until`. Right before a transaction that comes
+    /// after that, it does, wherever the last one was.
     pub(crate) fn is_due(&self, cursor: Lsn, raced_until: Lsn) -> bool {
-        if matches!(self.subject, Subject::Gone { .. }) && cursor < raced_until {
+        if matches!(self.subject, Subject::Gone { .. }) && cursor < raced_until && !self.at_its_place {
             return false;
         }
         match &self.phase {

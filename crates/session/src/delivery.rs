@@ -47,6 +47,8 @@ pub(crate) struct Rendering {
     /// Whether rows that a shape brings are sent though another shape has them: its data may have left them out, since the
     /// transaction raced with the query for it.
     pub(crate) repeats: bool,
+    /// Whether it is for its author, and that makes a difference.
+    pub(crate) own: bool,
 }
 
 /// A transaction as one set of shapes sees it.
@@ -123,6 +125,11 @@ impl Delivery {
         self.before.as_ref().unwrap_or(&self.schema)
     }
 
+    /// Whether there is something in it for nobody but its author: rows that it wrote without knowing how they stood.
+    pub(crate) fn is_partly_blind(&self) -> bool {
+        self.transaction.changes.iter().any(|change| change.blind)
+    }
+
     /// The tables it touches, sorted.
     #[must_use]
     pub fn relations(&self) -> &[RelationId] {
@@ -169,7 +176,7 @@ impl Delivery {
         let migrations =
             migration.map(|(migration, dialect)| migrate_ops(migration, dialect)).unwrap_or_default();
         let transaction = &self.transaction;
-        let effect = Effect::of(transaction, &self.relations, &self.schema, set, rendering.repeats)?;
+        let effect = Effect::of(transaction, &self.relations, &self.schema, set, rendering)?;
         let reference = transaction.xid.0;
         let head = TransactionHead {
             lsn: transaction.lsn,
@@ -201,8 +208,8 @@ impl Delivery {
             }
         }
         for (table, change, _) in effect.changes.iter().filter(|(_, _, outcome)| *outcome == Outcome::Gone) {
-            if let Some(old) = change.row.before() {
-                writer.gone(table, old)?;
+            if let Some(row) = change.row.before().or(change.row.after()) {
+                writer.gone(table, row)?;
             }
         }
         for (relation, key) in &effect.left {

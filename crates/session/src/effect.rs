@@ -7,10 +7,10 @@ use std::{
 };
 
 use change::{Change, Lsn, RelationId, Row, RowChange, Transaction};
-use schema::{Schema, Table};
+use schema::{ForeignKey, Schema, Table};
 use shapes::Key;
 
-use crate::{Image, Lost, Moves, set::ShapeSet};
+use crate::{Image, Lost, Moves, delivery::Rendering, set::ShapeSet};
 
 /// The operations of one transaction, in the order in which they are sent.
 #[derive(Debug, Default)]
@@ -34,7 +34,7 @@ pub(crate) enum Outcome {
     Update,
     /// It was visible and does not exist any more.
     Delete,
-    /// It was visible, still exists, and is not visible any more.
+    /// It was visible, or its author believes that it is; it still exists, and is not visible any more.
     Gone,
 }
 
@@ -53,19 +53,20 @@ impl Outcome {
 
 impl<'a> Effect<'a> {
     /// Works it out. If the set follows any of the transaction's tables, all its trackers have reached it. With `repeats`, rows that
-    /// a shape brings come also if another has them.
+    /// a shape brings come also if another has them. For its author (`own`), see [`Strays`].
     pub(crate) fn of(
         transaction: &'a Transaction,
         relations: &[RelationId],
         schema: &'a Schema,
         set: &ShapeSet,
-        repeats: bool,
+        Rendering { repeats, own, .. }: Rendering,
     ) -> Result<Effect<'a>, Lost> {
         let trackers = if set.follows_any(relations) { set.trackers() } else { &[] };
         let moves: Vec<Option<Arc<Moves>>> =
             trackers.iter().map(|tracker| tracker.moves(transaction.lsn)).collect::<Result<_, _>>()?;
         let mut effect = Effect::default();
         let mut changed: HashSet<(RelationId, Key)> = HashSet::new();
+        let mut strays = Strays { schema, set, rows: HashSet::new() };
         for change in &transaction.changes {
             let table = schema.table(change.relation).filter(|table| table.held_back.is_none());
             let Some(table) = table else { continue };
@@ -83,7 +84,9 @@ impl<'a> Effect<'a> {
                 }
                 changed.insert((table.id, key));
             }
-            if let Some(outcome) = Outcome::of(was, now, &change.row) {
+            let strays = own && !now && strays.take(table, change);
+            let outcome = Outcome::of(was, now, &change.row).or(strays.then_some(Outcome::Gone));
+            if let Some(outcome) = outcome {
                 effect.changes.push((table, change, outcome));
             }
         }
@@ -144,6 +147,50 @@ impl<'a> Effect<'a> {
             && self.brought.is_empty()
             && self.left.is_empty()
             && self.additional.is_none()
+    }
+}
+
+/// Rows of a transaction that its author may have and that are in none of its shapes, though they never were (spec 06 §6.6).
+///
+/// The author's database holds on to a row that is deleted while a write to it is under way (spec 05 §4.3), and it has what it made
+/// itself. If it wrote without knowing how the row stood, it is to let go of the row, of the tables that it has shapes of; so
+/// it is of the rows that it made to hang on such a row, which it believed to be in a shape. What it made outside of its
+/// shapes, and nobody else has touched, stays with it.
+struct Strays<'a> {
+    schema: &'a Schema,
+    set: &'a ShapeSet,
+    /// By table and primary key.
+    rows: HashSet<(RelationId, Key)>,
+}
+
+impl Strays<'_> {
+    /// Whether a row that is in none of the shapes now is one. What others refer to comes before them.
+    fn take(&mut self, table: &Table, change: &Change) -> bool {
+        let Some(row) = change.row.after().filter(|_| self.set.relations().contains(&table.id)) else {
+            return false;
+        };
+        let is_new = matches!(change.row, RowChange::Insert { .. });
+        let strays = change.blind || is_new && self.are_referred_to(table, row);
+        if strays && let Some(key) = Key::of(row, &table.primary_key) {
+            self.rows.insert((table.id, key));
+        }
+        strays
+    }
+
+    fn are_referred_to(&self, table: &Table, row: &Row) -> bool {
+        let refers = |key: &ForeignKey| {
+            let Some(parent) = self.schema.table(key.references) else { return false };
+            // The columns here, in the order of the primary key there.
+            let column = |n: &usize| {
+                let name = &parent.columns.get(*n)?.name;
+                let at = key.referenced_columns.iter().position(|referenced| referenced == name)?;
+                key.columns.get(at).copied()
+            };
+            let columns = parent.primary_key.iter().map(column).collect::<Option<Vec<usize>>>();
+            let key = columns.and_then(|columns| Key::of(row, &columns));
+            key.is_some_and(|key| self.rows.contains(&(parent.id, key)))
+        };
+        !self.rows.is_empty() && table.foreign_keys.iter().filter(|key| key.to_key).any(refers)
     }
 }
 

@@ -260,6 +260,7 @@ impl Outbound {
                 dialect: migration.map(|_| self.dialect),
                 repeats: (transaction.lsn <= self.raced_until || self.counts_unnamed())
                     && !set.trackers().is_empty(),
+                own: own && delivery.is_partly_blind(),
             };
             match delivery.frames(set, rendering) {
                 Ok(encoded) => self.send(delivery, encoded, own, cx),

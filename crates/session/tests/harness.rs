@@ -160,8 +160,12 @@ impl Harness {
         Harness::new().admit()
     }
 
-    pub fn admit(mut self) -> Harness {
-        self.authenticate(CLIENT, &token_of(USER));
+    pub fn admit(self) -> Harness {
+        self.admit_as(CLIENT)
+    }
+
+    pub fn admit_as(mut self, client: &str) -> Harness {
+        self.authenticate(client, &token_of(USER));
         self.asked.clear();
         let events = self.input(Input::Admission(Admission::Admitted { acknowledged: None }));
         assert!(matches!(&events[..], [Event::Answer(..), Event::Request(..)]), "{events:?}");

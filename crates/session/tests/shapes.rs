@@ -9,9 +9,9 @@ use shapes::{Delta, Key, Moved, Values as _};
 
 use crate::{
     client::Event,
-    harness::{Harness, stored, uuid},
+    harness::{CLIENT, Harness, stored, uuid},
     naive::TestTracker,
-    tables::{self, ISSUES, ITEMS, OWNED, PROJECTS, delivery, insert, row},
+    tables::{self, ISSUES, ITEMS, OWNED, PROJECTS, delivery, echo, insert, row},
 };
 
 const JOINED: &str = "a projects with a issues";
@@ -31,7 +31,11 @@ fn image(relation: RelationId, values: &[&str]) -> Image {
 
 fn update(relation: RelationId, old: &[&str], new: &[&str]) -> Change {
     let row = |values: &[&str]| row(&values.iter().map(|value| Some(*value)).collect::<Vec<_>>());
-    Change { relation, row: RowChange::Update { old: row(old), new: row(new), tags: tables::tags(4) } }
+    Change {
+        relation,
+        row: RowChange::Update { old: row(old), new: row(new), tags: tables::tags(4) },
+        blind: false,
+    }
 }
 
 /// Subscribed to a shape, with its tracker at the stream's position.
@@ -115,6 +119,24 @@ fn additional_data_follows_its_transaction_directly_under_its_id() {
     assert_eq!((first.reference, *reference, second.reference), (900, 900, 0));
     assert_eq!(rows, &["issues 1", "issues 2"], "the third has no image: its own transaction brings it");
     assert_eq!(second.changes, ["update projects 1"]);
+}
+
+/// The project has left the shape while the author was making an issue in it.
+#[test]
+fn what_was_made_to_hang_on_a_row_that_has_left_leaves_too() {
+    let (mut harness, tracker) = following(JOINED);
+    let touch = || update(PROJECTS, &["1", "b", "7"], &["1", "b", "7"]);
+    let transaction = |lsn, touch: Change| {
+        let made = [insert(ISSUES, &["1", "a", "1", "1"]), insert(ISSUES, &["2", "a", "2", "2"])];
+        echo(lsn, lsn, CLIENT, 42, [touch].into_iter().chain(made).collect())
+    };
+    for at in [2_000, 2_100] {
+        says(&tracker, at, Moves::default());
+    }
+    let events = harness.stream(&[transaction(2_000, Change { blind: true, ..touch() })]);
+    assert_eq!(changes(&events), ["gone projects 1", "gone issues 1"]);
+    // What it has made outside of the shape, and knew to be there, stays.
+    assert_eq!(changes(&harness.stream(&[transaction(2_100, touch())])), [""; 0]);
 }
 
 #[test]

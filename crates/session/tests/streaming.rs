@@ -118,6 +118,7 @@ fn a_migration_sent_at_the_start_comes_without_its_ddl_in_the_stream() {
     let change = Change {
         relation: ITEMS,
         row: RowChange::Insert { new: row(&[Some("1"), Some("a"), None]), tags: tags(1) },
+        blind: false,
     };
     let late = Delivery::new(tables::transaction(1_100, 800, vec![change]), schema, Some(migration));
     let events = harness.stream(&[Arc::new(late)]);
@@ -196,12 +197,50 @@ fn only_what_the_shapes_cover_is_sent_and_own_transactions_always() {
     assert_eq!(harness.session.cursor(), Some(Lsn(1_400)));
 }
 
+/// The author's database has held on to the row: it heard of the deletion before its own write had come back.
+#[test]
+fn what_its_author_wrote_blindly_is_gone_for_the_author_if_no_shape_has_it() {
+    let blind = |change: Change| Change { blind: true, ..change };
+    let update = |values: [&str; 2]| {
+        let of = |content| row(&[Some("1"), Some(content)]);
+        let change = RowChange::Update { old: of(values[0]), new: of(values[1]), tags: tags(1) };
+        Change { relation: ITEMS, row: change, blind: true }
+    };
+    // What the author gets, and what anybody else with the same shape.
+    let cases = [
+        (insert(ITEMS, &["1", "7"]), "", ""),
+        (blind(insert(ITEMS, &["1", "7"])), "gone items 1", ""),
+        (blind(insert(ITEMS, &["1", "2"])), "insert items 1", "insert items 1"),
+        (update(["7", "8"]), "gone items 1", ""),
+        (update(["7", "2"]), "insert items 1", "insert items 1"),
+        (update(["2", "3"]), "update items 1", "update items 1"),
+        (update(["2", "7"]), "gone items 1", "gone items 1"),
+        // They have no shape of this table, and nothing of it was ever sent.
+        (blind(insert(NOTES, &["1", "7"])), "", ""),
+    ];
+    for (change, own, other) in cases {
+        // One after the other by the same frames that are kept for all.
+        let delivery = echo(1_100, 800, CLIENT, 42, vec![change]);
+        for (client, expected) in [(CLIENT, own), ("another", other), (CLIENT, own)] {
+            let mut harness =
+                Harness::new().admit_as(client).start().with_subscription(&uuid(1), &["a items"]);
+            let events = harness.stream(std::slice::from_ref(&delivery));
+            let sent = transactions(&events).iter().flat_map(|sent| sent.changes.clone()).collect::<Vec<_>>();
+            assert_eq!(sent.join(", "), expected, "to {client}");
+        }
+    }
+}
+
 #[test]
 fn rows_come_and_go_with_their_owner() {
     let mut harness = Harness::streaming().with_subscription(&uuid(1), &["owned"]);
     let change = |old: Option<&str>, new: Option<&str>| {
         let of = |owner: Option<&str>| row(&[Some("1"), owner, Some("a")]);
-        Change { relation: OWNED, row: RowChange::Update { old: of(old), new: of(new), tags: tags(1) } }
+        Change {
+            relation: OWNED,
+            row: RowChange::Update { old: of(old), new: of(new), tags: tags(1) },
+            blind: false,
+        }
     };
     let mut step = |lsn, old, new| match &harness.stream(&[delivery(lsn, lsn, vec![change(old, new)])])[..] {
         [] => String::new(),

@@ -49,6 +49,8 @@ pub fn select(name: &str) -> Select {
         "b issues" => whole("issues", "this.status = 'b'"),
         "a items" => whole("items", "this.content < '5'"),
         "b items" => whole("items", "this.content > '3'"),
+        "low tasks" => whole("tasks", "this.level < '5'"),
+        "high tasks" => whole("tasks", "this.level > '3'"),
         table => whole(table, ""),
     }
 }
@@ -155,7 +157,7 @@ pub fn tags(ms: i64) -> Tags {
 
 pub fn insert(relation: RelationId, values: &[&str]) -> Change {
     let values: Vec<_> = values.iter().map(|value| Some(*value)).collect();
-    Change { relation, row: RowChange::Insert { new: row(&values), tags: tags(5) } }
+    Change { relation, row: RowChange::Insert { new: row(&values), tags: tags(5) }, blind: false }
 }
 
 /// A transaction of Postgres' own.

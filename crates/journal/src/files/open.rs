@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     format::{
-        Malformed,
+        Malformed, VERSION,
         index::{self, Beginning, Chunk, Standing, TRAILER},
         segment::{Header, PREFIX, Prefix},
     },
@@ -42,6 +42,8 @@ struct Candidate {
     size: u64,
     /// Its header, if it can be read, and the header's length.
     header: Option<(Header, u64)>,
+    /// Whether its format is the one that is written.
+    is_current: bool,
 }
 
 /// A segment, as far as it can be used.
@@ -132,7 +134,7 @@ fn keep(mut candidates: Vec<Candidate>, read: &mut u64) -> Result<Kept, OpenErro
     let mut until = Lsn(u64::MAX);
     while let Some(candidate) = candidates.pop() {
         let last = kept.tail.is_none();
-        let (path, size) = (candidate.path.clone(), candidate.size);
+        let (path, size, is_current) = (candidate.path.clone(), candidate.size, candidate.is_current);
         let Some((header, begin)) = candidate.header.clone() else {
             let listed = candidate.list(Lsn::ZERO, Vec::new());
             kept.unused.insert(0, listed);
@@ -167,7 +169,8 @@ fn keep(mut candidates: Vec<Candidate>, read: &mut u64) -> Result<Kept, OpenErro
                 segment.bytes = len;
                 let schema = header.schema.as_deref().map(Arc::from);
                 let beginning = Beginning { offset: begin, start: header.start, schema };
-                Some((segment.clone(), Active::resume(&segment, beginning, len, &standing)))
+                // What an older release has written stays as it is, and is not added to.
+                is_current.then(|| (segment.clone(), Active::resume(&segment, beginning, len, &standing)))
             };
             kept.tail = Some((standing, active));
         }
@@ -223,14 +226,15 @@ impl Candidate {
         let file = OpenOptions::new().read(true).write(true).open(&segment);
         let file = file.map_err(refused("open", &segment))?;
         let size = file.metadata().map_err(refused("open", &segment))?.len();
-        let mut candidate = Candidate { sequence, path: segment, file, size, header: None };
+        let mut candidate =
+            Candidate { sequence, path: segment, file, size, header: None, is_current: false };
         let Some(prefix) = candidate.bytes::<PREFIX>(0) else { return Ok(candidate) };
         *read += PREFIX as u64;
-        let header_len = match Prefix::read(&prefix) {
+        let (version, header_len) = match Prefix::read(&prefix) {
             Ok(Prefix::Newer(version)) => {
                 return Err(OpenError::Newer { folder: path.to_owned(), version });
             }
-            Ok(Prefix::Readable(len)) => PREFIX + len,
+            Ok(Prefix::Readable(version, len)) => (version, PREFIX + len),
             Err(Malformed) => return Ok(candidate),
         };
         *read += (header_len - PREFIX) as u64;
@@ -244,6 +248,7 @@ impl Candidate {
             });
         }
         candidate.header = Some((header, header_len as u64));
+        candidate.is_current = version == VERSION;
         Ok(candidate)
     }
 

@@ -9,14 +9,15 @@
 //!
 //! ```text
 //! magic "TLJOURNL"   8 bytes
-//! version            u32, 1
+//! version            u32, 2
 //! header             a frame (below), without a kind:
 //!                      sequence u64 · start u64 · timeline u32 · database u32 · system text · schema optional text
 //! records            frames, each of one of the kinds 1 to 4
 //! index, trailer     only of a sealed segment
 //! ```
 //!
-//! The first two never change their place, so that every release can tell what it can't read. `start` is the position that
+//! The first two never change their place, so that every release can tell what it can't read. Segments of version 1 are read, and never
+//! added to; they differ in what is said of changes below. `start` is the position that
 //! everything in the segment lies after; `schema` the version of the schema there; `timeline` that of the write-ahead
 //! log there; `system` and `database` say whose journal it is. A segment counts only up to the `start` of the next one: what
 //! lies after that was never durable and has been written again.
@@ -49,7 +50,7 @@
 //!
 //! The *schema* is the version of the schema after it: a varint 0 if it is the same as before, 1 if there is none, else its length plus two, and
 //! UTF-8; `migration` is the version of the migration that the transaction carries. An *origin* is one byte with the length of a client's id and the id, or 0 for Postgres itself. A *change* is one byte (1 insert, 2 update,
-//! 3 delete), the relation as varint, the old row (update, delete), the new row and the tags (insert, update). A *row* is a varint with
+//! 3 delete; since version 2, 16 more if the client that wrote it did not know how the row stood), the relation as varint, the old row (update, delete), the new row and the tags (insert, update). A *row* is a varint with
 //! the number of columns, then for each column a varint: 0 is NULL, 1 the value that the old row has in this column (only in the new row
 //! of an update), *n* + 2 a value of *n* bytes, which follow. *Tags* are a varint with their number, then for each `ms i64` and its origin.
 //!
@@ -75,8 +76,8 @@ pub(crate) mod wire;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Malformed;
 
-/// The version that is written, and the newest that is read.
-pub(crate) const VERSION: u32 = 1;
+/// The version that is written, and the newest that is read. Older ones are, too.
+pub(crate) const VERSION: u32 = 2;
 
 /// Kinds of frames.
 pub(crate) mod kind {

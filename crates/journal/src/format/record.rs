@@ -18,6 +18,8 @@ use crate::{Record, RecordRef};
 const INSERT: u8 = 1;
 const UPDATE: u8 = 2;
 const DELETE: u8 = 3;
+/// Added to these if the author did not know how the row stood.
+const BLIND: u8 = 16;
 
 /// How a row's columns are told apart: NULL, what the old row has, a value of this length less its number of bytes.
 const NULL: u64 = 0;
@@ -54,24 +56,25 @@ fn put_body(out: &mut Vec<u8>, record: RecordRef<'_>, schema: Option<&str>) {
     out.extend_from_slice(&commit_ms.to_le_bytes());
     put_origin(out, origin);
     put_varint(out, changes.len() as u64);
-    for Change { relation, row } in changes {
+    for Change { relation, row, blind } in changes {
         let relation = u64::from(relation.0);
+        let blind = if *blind { BLIND } else { 0 };
         match row {
             RowChange::Insert { new, tags } => {
-                out.push(INSERT);
+                out.push(INSERT | blind);
                 put_varint(out, relation);
                 put_row(out, new, None);
                 put_tags(out, tags);
             }
             RowChange::Update { old, new, tags } => {
-                out.push(UPDATE);
+                out.push(UPDATE | blind);
                 put_varint(out, relation);
                 put_row(out, old, None);
                 put_row(out, new, Some(old));
                 put_tags(out, tags);
             }
             RowChange::Delete { old } => {
-                out.push(DELETE);
+                out.push(DELETE | blind);
                 put_varint(out, relation);
                 put_row(out, old, None);
             }
@@ -267,7 +270,7 @@ fn take_record(body: Bytes, schema: &mut Option<Arc<str>>) -> Result<Record, Mal
 fn take_change(input: &mut Input) -> Result<Change, Malformed> {
     let op = input.u8()?;
     let relation = RelationId(u32::try_from(input.varint()?).map_err(|_| Malformed)?);
-    let row = match op {
+    let row = match op & !BLIND {
         INSERT => {
             let new = Columns::take(input, None)?.row(input)?;
             RowChange::Insert { new, tags: take_tags(input)? }
@@ -280,7 +283,7 @@ fn take_change(input: &mut Input) -> Result<Change, Malformed> {
         DELETE => RowChange::Delete { old: Columns::take(input, None)?.row(input)? },
         _ => return Err(Malformed),
     };
-    Ok(Change { relation, row })
+    Ok(Change { relation, row, blind: op & BLIND != 0 })
 }
 
 /// Where the values of a row lie in the input.

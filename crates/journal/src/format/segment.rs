@@ -27,8 +27,8 @@ pub(crate) struct Header {
 
 /// What the first bytes of a file say.
 pub(crate) enum Prefix {
-    /// A segment that can be read; this many bytes of header follow.
-    Readable(usize),
+    /// A segment that can be read: its version, and how many bytes of header follow.
+    Readable(u32, usize),
     /// A segment of a later format.
     Newer(u32),
 }
@@ -42,7 +42,9 @@ impl Prefix {
         match version {
             _ if magic != MAGIC => Err(Malformed),
             0 => Err(Malformed),
-            VERSION => Ok(Prefix::Readable(Head::read(*rest.first_chunk().ok_or(Malformed)?)?.len)),
+            1..=VERSION => {
+                Ok(Prefix::Readable(version, Head::read(*rest.first_chunk().ok_or(Malformed)?)?.len))
+            }
             _ => Ok(Prefix::Newer(version)),
         }
     }
@@ -93,7 +95,9 @@ mod tests {
             Header { sequence: 7, start: Lsn(99), timeline: 2, identity, schema: Some("2026".into()) };
         let bytes = header.to_bytes();
         let prefix: &[u8; PREFIX] = bytes.first_chunk().unwrap();
-        let Ok(Prefix::Readable(len)) = Prefix::read(prefix) else { panic!("it is of this version") };
+        let Ok(Prefix::Readable(VERSION, len)) = Prefix::read(prefix) else {
+            panic!("it is of this version")
+        };
         assert_eq!(PREFIX + len, bytes.len());
         assert_eq!(Header::read(bytes.clone().into()), Ok(header));
         let mut later = *prefix;

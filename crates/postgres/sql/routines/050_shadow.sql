@@ -3,7 +3,8 @@
 --   the key columns   as in the table itself
 --   _tags             the tags that keep the row alive; none: it is dead
 --   _tag              the tag of the last write
---   _image            of a dead row, its last values: column name -> text as replication prints it, or null
+--   _image            of a dead row, its last values: column name -> text as replication prints it, or null; of a live one nothing,
+--                     but for a note if the client that wrote it last did not know how it stood
 --   _tag_<column>     for each other column, the tag of the write whose value it has; NULL where _base says it
 --   _base             the tag of all columns that have none of their own, so that a new row costs one tag and not one for
 --                     each column

@@ -45,6 +45,8 @@ struct Entry<'a> {
     tags: Option<Tags>,
     /// The image in a shadow row that says that the row is dead.
     tombstone: Option<&'a [u8]>,
+    /// Whether a shadow row says that its author did not know how it stood.
+    blind: bool,
 }
 
 /// A row before or after the transaction.
@@ -132,6 +134,7 @@ impl<'a> Net<'a> {
                 after,
                 tags: None,
                 tombstone: None,
+                blind: false,
             });
         }
         &mut self.entries[at]
@@ -224,7 +227,14 @@ impl<'a> Net<'a> {
             self.newest_native_ms = self.newest_native_ms.max(Some(ms));
         }
         let entry = self.entry(&shadow.table, key);
-        entry.tombstone = shadow.image.and_then(text).filter(|_| tags.is_empty());
+        let image = shadow.image.and_then(text);
+        match tags.is_empty() {
+            true => entry.tombstone = image,
+            false => {
+                entry.tombstone = None;
+                entry.blind |= image.is_some_and(has_note);
+            }
+        }
         entry.tags = Some(tags);
         Ok(())
     }
@@ -253,7 +263,7 @@ impl<'a> Net<'a> {
         let mut changes = Vec::with_capacity(self.entries.len());
         for mut entry in self.entries {
             if !entry.touched {
-                match entry.tombstone.filter(|image| is_withdrawn(image)) {
+                match entry.tombstone.filter(|image| has_note(image)) {
                     Some(image) => entry.before = Side::Tombstone(image),
                     None => continue,
                 }
@@ -270,15 +280,17 @@ impl<'a> Net<'a> {
                 (Some(old), Some(new)) => RowChange::Update { old, new, tags: tags() },
                 (Some(old), None) => RowChange::Delete { old },
             };
-            changes.push(Change { relation: entry.table.id, row });
+            let blind = entry.blind && row.after().is_some();
+            changes.push(Change { relation: entry.table.id, row, blind });
         }
         Ok(changes)
     }
 }
 
-/// Whether the image of a dead row is there to be told of, though its table has not changed: its author believes that it lives
-/// (`tieline rejected discard`). Postgres puts the shortest name first.
-fn is_withdrawn(image: &[u8]) -> bool {
+/// Whether an image holds a note of the writer's. That of a dead row is there to be told of, though its table has not changed: its author
+/// believes that it lives (`tieline rejected discard`). A live row has no image but for the note that its author did not know how it
+/// stood. Postgres puts the shortest name first.
+fn has_note(image: &[u8]) -> bool {
     image.starts_with(b"{\"\": ")
 }
 

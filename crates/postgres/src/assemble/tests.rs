@@ -274,6 +274,27 @@ fn a_clients_transaction_carries_its_author_and_time() {
 }
 
 #[test]
+fn a_note_in_the_shadow_of_a_live_row_says_that_its_author_wrote_blindly() {
+    let tags = r#"{"(\"1970-01-01 00:00:01.234+00\",client-1)"}"#;
+    let tag = r#"("1970-01-01 00:00:01.234+00",client-1)"#;
+    let note = T(r#"{"": "blind"}"#);
+    let blind = |messages: &[Bytes]| match run(messages) {
+        Assembled::Transaction(committed) => committed.transaction.changes[0].blind,
+        other => panic!("{other:?}"),
+    };
+    let one = [T("1"), T("z")];
+    assert!(blind(&[insert(ITEMS, &one), shadow("1", tags, tag, note)]));
+    assert!(blind(&[update(ITEMS, &[T("1"), T("y")], &one), shadow("1", tags, tag, note)]));
+    // A transaction that is applied one operation after the other says it once.
+    let later = update(ITEMS, &one, &[T("1"), T("x")]);
+    assert!(blind(&[insert(ITEMS, &one), shadow("1", tags, tag, note), later, shadow("1", tags, tag, Null)]));
+    assert!(!blind(&[insert(ITEMS, &one), shadow("1", tags, tag, Null)]));
+    // A dead row's image is another thing.
+    let image = T(r#"{"": null, "id": "1", "note": "z"}"#);
+    assert!(!blind(&[shadow("1", "{}", tag, image)]));
+}
+
+#[test]
 fn without_tags_the_time_is_the_commits() {
     let Assembled::Transaction(committed) = run(&[insert(ITEMS, &[T("1"), Null])]) else { panic!() };
     assert_eq!(committed.transaction.commit_ms, 946_684_800_002);

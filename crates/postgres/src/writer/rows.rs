@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use change::{ClientOp, ClientOpKind, Field, Tag, Tags};
-use merge::{Effect, Image, RowState, fold};
+use merge::{Effect, Image, RowState, fold, is_blind};
 use schema::Table;
 use tokio_postgres::Row;
 
@@ -50,7 +50,7 @@ pub struct Merged {
     /// The columns whose values are given.
     pub given: Mask,
     /// The columns that take the transaction's tag. The bits after theirs: the row was there before sync; it has to be written,
-    /// not only touched.
+    /// not only touched; its author did not know how it stood.
     pub marked: Mask,
     /// The set of tags as a literal, unless it is the transaction's own tag alone.
     pub tags: Option<String>,
@@ -142,8 +142,10 @@ impl Found<'_> {
         let mut state = before(self.lives, self.shadow, table);
         let from_tombstone = !self.lives && state.image != Image::Unknown;
         let unknown = state.image == Image::Unknown;
+        let standing = state.standing();
         let writes = self.ops.iter().any(|op| op.written.contains(&true));
         let effect = fold(self.ops.iter().copied(), tag, &mut state);
+        let blind = is_blind(&self.ops, tag, standing, &state);
 
         let mut values = match state.image {
             Image::Known(values) => values,
@@ -158,7 +160,7 @@ impl Found<'_> {
                 *value = Field::Absent;
             }
         }
-        let (mut given, mut marked) = (Mask::new(columns), Mask::new(columns + 2));
+        let (mut given, mut marked) = (Mask::new(columns), Mask::new(columns + 3));
         for (column, value) in table.primary_key.iter().zip(&self.key) {
             if let Some(place) = values.get_mut(*column) {
                 *place = Field::Value(value.clone());
@@ -179,6 +181,9 @@ impl Found<'_> {
         }
         if effect == Effect::Insert || (effect == Effect::Update && writes) {
             marked.set(columns + 1);
+        }
+        if blind {
+            marked.set(columns + 2);
         }
         let own_alone = state.tags.len() == 1 && state.tags.contains(tag);
         let tags = (!own_alone).then(|| tags::literal(&state.tags));
@@ -218,7 +223,12 @@ impl Found<'_> {
         };
         let found =
             Found { key: self.key, ops: ops.iter().collect(), lives: self.lives, shadow: self.shadow };
-        Merged { withdrawn: true, ..found.merge(table, tag) }
+        let lives = found.lives;
+        let mut merged = Merged { withdrawn: true, ..found.merge(table, tag) };
+        if lives {
+            merged.marked.set(table.columns.len() + 2);
+        }
+        merged
     }
 }
 

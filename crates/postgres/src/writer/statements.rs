@@ -89,6 +89,10 @@ const APPLYING: &str = "current_setting('electric.applying', true) = 'yes'";
 /// column has an empty name.
 const WITHDRAWN: &str = " || '{\"\": null}'";
 
+/// What the shadow of a live row has for an image if its author did not know how the row stood, for the stream to tell of it. The next
+/// write takes it away.
+const BLIND: &str = "'{\"\": \"blind\"}'::jsonb";
+
 /// The transaction's own tag.
 const TAG: &str = "$1::electric.tag";
 
@@ -248,7 +252,7 @@ impl<'a> Names<'a> {
     }
 
     fn lock_shadows(&self) -> String {
-        let mut columns = ", t._tags, t._image IS NOT NULL AS buried".to_owned();
+        let mut columns = ", t._tags, t._tags = '{}' AND t._image IS NOT NULL AS buried".to_owned();
         for (n, name) in self.tags() {
             let _ = write!(columns, ", coalesce(t.{name}, t._base) AS t{n}");
         }
@@ -378,22 +382,28 @@ impl<'a> Names<'a> {
         )
     }
 
-    // The bits after those of the columns say that the row lived before its table was synced, and that it must have been
-    // written just now. A trigger of the users' that changed the row has made its shadow already; if somebody else has, the
+    /// The image of a live row: none, or the note that its author wrote blindly.
+    fn note(&self) -> String {
+        format!("CASE WHEN get_bit(u.marked, {}) = 1 THEN {BLIND} END", self.table.columns.len() + 2)
+    }
+
+    // The bits after those of the columns say that the row lived before its table was synced, that it must have been written
+    // just now, and that its author did not know how it stood. A trigger of the users' that changed the row has made its shadow already; if somebody else has, the
     // transaction must look again.
     fn insert_shadows(&self) -> String {
         let untracked = self.table.columns.len();
         let keys = join(self.key().map(|(n, c)| format!("u.c{n}::{}", cast(c))), ", ");
         let tag = |(n, _): (usize, String)| format!(", CASE WHEN get_bit(u.marked, {n}) = 1 THEN {TAG} END");
         format!(
-            "INSERT INTO {} AS s ({names}, _tags, _tag, _base{}) SELECT {keys}, {}, {TAG}, \
-             CASE WHEN get_bit(u.marked, {untracked}) = 1 THEN {EPOCH} END{} FROM {} WHERE {APPLYING} \
+            "INSERT INTO {} AS s ({names}, _tags, _tag, _base, _image{}) SELECT {keys}, {}, {TAG}, \
+             CASE WHEN get_bit(u.marked, {untracked}) = 1 THEN {EPOCH} END, {}{} FROM {} WHERE {APPLYING} \
              ON CONFLICT ({names}) DO UPDATE SET \
              _tags = CASE WHEN {} THEN excluded._tags ELSE electric.lost_race() END, \
-             _tag = excluded._tag, _base = excluded._base, _image = NULL{}",
+             _tag = excluded._tag, _base = excluded._base, _image = excluded._image{}",
             self.shadow,
             join(self.tags().map(|(_, name)| format!(", {name}")), ""),
             self.tag_set(),
+            self.note(),
             join(self.tags().map(tag), ""),
             self.rows(2, self.key(), &[("tags", "text"), ("marked", "bytea")]),
             own_write("s"),
@@ -403,7 +413,7 @@ impl<'a> Names<'a> {
     }
 
     fn update_shadows(&self) -> String {
-        let mut set = format!("_tags = {}, _tag = {TAG}, _image = NULL", self.tag_set());
+        let mut set = format!("_tags = {}, _tag = {TAG}, _image = {}", self.tag_set(), self.note());
         for (n, name) in self.tags() {
             let _ =
                 write!(set, ", {name} = CASE WHEN get_bit(u.marked, {n}) = 1 THEN {TAG} ELSE s.{name} END");

@@ -54,6 +54,33 @@ async fn vectors_36_37_and_39_a_child_of_a_natively_deleted_parent_revives_it() 
 }
 
 #[tokio::test]
+async fn the_stream_says_which_rows_their_authors_wrote_without_knowing_how_they_stood() {
+    let ddl = "CREATE TABLE items (id int4 PRIMARY KEY, value text, other text)";
+    let mut rig = Rig::new(ddl, &["items"]).await;
+    let insert = |rig: &Rig, key| rig.fixture.insert("items", &[key, "v", "o"]);
+    let update = |rig: &Rig, key| rig.fixture.op(ClientOpKind::Update, "items", &[key, "u", "-"]);
+    for (key, second) in [("1", 2), ("2", 3), ("3", 4), ("4", 5)] {
+        rig.apply(&rig.tx(0, second, vec![("", insert(&rig, key))])).await;
+    }
+    rig.native().batch_execute("DELETE FROM items WHERE id IN (1, 2)").await.expect("deleted");
+    // One that was deleted; one that was, and is replaced; one that nobody had.
+    let ops = vec![("B@6 A@2", update(&rig, "1")), ("B@6 A@3", insert(&rig, "2")), ("", insert(&rig, "5"))];
+    rig.apply(&rig.tx(1, 6, ops)).await;
+    // The clock of this one is behind: what is there wins over what it makes.
+    rig.apply(&rig.tx(2, 1, vec![("", insert(&rig, "4"))])).await;
+    // One that another has written to.
+    rig.apply(&rig.tx(1, 8, vec![("B@8 A@4", update(&rig, "3"))])).await;
+    rig.apply(&rig.tx(2, 9, vec![("C@9 A@4", update(&rig, "3"))])).await;
+    assert_eq!(rig.blind().await, ["B@6 1", "B@6 2", "C@1 4", "C@9 3"]);
+    // Whoever has seen it all knows; and what is written later takes the note away.
+    rig.apply(&rig.tx(1, 10, vec![("B@10 B@6", update(&rig, "1"))])).await;
+    rig.apply(&rig.tx(1, 11, vec![("B@11 B@6", update(&rig, "2"))])).await;
+    rig.native().batch_execute("UPDATE items SET other = 'n' WHERE id IN (3, 4)").await.expect("written");
+    assert_eq!(rig.blind().await.len(), 4);
+    assert_eq!(rig.dead("items").await, "0/0", "no image is left");
+}
+
+#[tokio::test]
 async fn vector_38_a_touched_parent_outlives_a_delete_that_has_not_seen_the_touch() {
     let mut family = family("").await;
     family.apply(&family.tx(1, 2, vec![family.compensation(), family.child("1")])).await;

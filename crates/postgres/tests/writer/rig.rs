@@ -107,6 +107,22 @@ impl Rig {
         self.replica.transactions[seen..].iter().map(|committed| self.line(committed)).collect()
     }
 
+    /// The rows of which the stream has said so far that their authors did not know how they stood, by their transactions and keys: `B@2 1`.
+    pub async fn blind(&mut self) -> Vec<String> {
+        self.converged().await;
+        let all = self.replica.transactions.iter().map(|committed| &committed.transaction);
+        let rows = all.flat_map(|transaction| {
+            let blind = transaction.changes.iter().filter(|change| change.blind);
+            blind.map(|change| {
+                let author = self.authors.iter().position(|author| transaction.origin.as_str() == author);
+                let author = author.map_or("PG", |author| ["A", "B", "C"][author]);
+                let key = change.row.after().and_then(|row| row.get(0)).map(String::from_utf8_lossy);
+                format!("{author}@{} {}", transaction.commit_ms / 1000, key.unwrap_or_default())
+            })
+        });
+        rows.collect()
+    }
+
     fn line(&self, committed: &Committed) -> String {
         let transaction = &committed.transaction;
         let short = |tag: &str| match self.authors.iter().position(|author| tag.starts_with(author.as_str()))

@@ -41,7 +41,7 @@ fn content(position: u64) -> (RelationId, &'static str) {
 fn committed(position: u64) -> Committed {
     let (relation, owner) = content(position);
     let new = Row::from_iter([Some(b"1".as_slice()), Some(owner.as_bytes())]);
-    let change = Change { relation, row: RowChange::Insert { new, tags: Tags::default() } };
+    let change = Change { relation, row: RowChange::Insert { new, tags: Tags::default() }, blind: false };
     let (lsn, xid) = (Lsn(position), Xid(position));
     let transaction = Transaction { lsn, xid, commit_ms: 0, origin: Origin::Postgres, changes: vec![change] };
     Committed { transaction, before: Arc::default(), schema: Arc::default(), migration: None }

@@ -12,6 +12,7 @@ fn delivery(lsn: u64, rows: &[(u32, &str)], origin: Origin) -> Delivery {
     let changes = rows.iter().map(|(table, owner)| Change {
         relation: RelationId(*table),
         row: RowChange::Insert { new: row(owner), tags: Tags::default() },
+        blind: false,
     });
     let changes = changes.collect();
     let transaction = Transaction { lsn: Lsn(lsn), xid: Xid(lsn), commit_ms: 0, origin, changes };

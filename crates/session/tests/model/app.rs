@@ -6,19 +6,22 @@ use change::RelationId;
 
 use super::{
     database::{Model, Native},
-    local::Local,
-    tables::{CHILDREN, EVENTS, LEAVES, MARKS, NODES, PAIRS, PARENTS},
+    local::{Local, Op},
+    tables::{self, CHILDREN, EVENTS, LEAVES, MARKS, NODES, PAIRS, PARENTS, TASKS},
 };
 use crate::{
     client::Values,
     simulator::{postgres::Database as _, random::Random},
 };
 
-/// One SQL transaction of an app, in the tables that it has whole.
-pub fn transaction(local: &mut Local, tables: &BTreeSet<&str>, random: &mut Random) {
+/// One SQL transaction of an app, in the tables of which it has shapes.
+pub fn transaction(local: &mut Local, shapes: &BTreeSet<&str>, random: &mut Random) {
     for _ in 0..=random.below(3) {
-        let Some(table) = pick(random, tables.iter().copied()) else { return };
-        statement(local, table, random);
+        let Some(shape) = pick(random, shapes.iter().copied()) else { return };
+        match tables::table_of(shape) {
+            "tasks" => task(local, shape, random),
+            table => statement(local, table, random),
+        }
     }
 }
 
@@ -100,6 +103,32 @@ fn statement(local: &mut Local, table: &str, random: &mut Random) {
     }
 }
 
+/// Tasks are made in the shape. Then they may be moved out of it, once it is sure that they were: what nobody but the app
+/// ever had stays with it, wherever it belongs.
+fn task(local: &mut Local, shape: &str, random: &mut Random) {
+    let key = some_key(random, "t", 3);
+    let place = ("tasks".to_owned(), key.clone());
+    if random.one_in(6) {
+        return local.delete("tasks", &key);
+    }
+    let is_known = local.rows.contains_key(&place);
+    let is_new = local.oplog.iter().any(|entry| entry.place == place && entry.op == Op::Insert);
+    let id = ("id", Some(key));
+    let note = ("note", Some(random.below(100).to_string()));
+    let level = loop {
+        let level = random.below(10).to_string();
+        if (is_known && !is_new) || tables::admits(shape, Some(&level)) {
+            break ("level", Some(level));
+        }
+    };
+    let change = match random.below(3) {
+        0 if is_known => row([id, note]),
+        1 if is_known => row([id, level]),
+        _ => row([id, level, note]),
+    };
+    local.upsert("tasks", change);
+}
+
 /// The app deletes children itself; leaves go by the database's own rule.
 fn delete_parent(local: &mut Local, key: &str) {
     for table in ["children", "leaves"] {
@@ -133,7 +162,14 @@ fn native_statement(model: &Model, serial: usize, random: &mut Random, to: &mut 
         let seen = keys.filter(move |key| key.0 == table && !model.log().is_locked(key));
         seen.map(|(_, key)| key.clone())
     };
-    match random.below(9) {
+    match random.below(12) {
+        9..=11 => {
+            let key = some_key(random, "t", 3);
+            to.push(match random.one_in(3) {
+                true => Native::Delete((TASKS, key)),
+                false => Native::Put(TASKS, vec![Some(key), Some(random.below(10).to_string()), value]),
+            });
+        }
         0 | 1 => {
             let name = some_key(random, "a", 2);
             let is_gone = random.one_in(4);

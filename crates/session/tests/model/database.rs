@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use change::{ClientOp, ClientTransaction, Field, Origin, RelationId, Tag, Tags};
-use merge::{Image, RowState};
+use merge::{Image, RowState, Standing};
 use schema::{ForeignKeyAction, Schema};
 
 use super::tables::{self, PAIRS};
@@ -46,6 +46,9 @@ pub struct Model {
     pub repetitions: usize,
     /// Rows that others than their clients have made live or die: Postgres' own sessions, foreign keys.
     pub meddled: BTreeSet<Key>,
+    /// Rows that Postgres' own sessions have made anew under the very tag that the old ones had (spec 05 §1.5): who has seen the
+    /// old one can't be told from who has seen the new one.
+    pub confusable: BTreeSet<Key>,
 }
 
 impl Model {
@@ -57,6 +60,7 @@ impl Model {
             applied: Vec::new(),
             repetitions: 0,
             meddled: BTreeSet::new(),
+            confusable: BTreeSet::new(),
         }
     }
 
@@ -103,10 +107,13 @@ impl Model {
         if !work.is_consistent() {
             return Err(Refusal::Constraint);
         }
+        let confusable = std::mem::take(&mut work.confusable);
         let touched = work.finish();
+        self.confusable.extend(confusable);
         self.meddled.extend(touched.iter().map(|(key, _)| key.clone()));
         let newest = touched.iter().filter_map(|(_, state)| state.last_tag.as_ref()).map(|tag| tag.ms).max();
-        self.commit(Origin::Postgres, newest.unwrap_or(started as i64) as u64, touched, random)
+        let ms = newest.unwrap_or(started as i64) as u64;
+        self.commit(Origin::Postgres, ms, touched, BTreeSet::new(), random)
     }
 
     /// One transaction of a client's.
@@ -126,15 +133,22 @@ impl Model {
                 None => by_row.push((key, vec![op])),
             }
         }
+        let mut blind: BTreeSet<Key> = BTreeSet::new();
         for (key, ops) in by_row {
-            work.change(&key, |state| _ = merge::fold(ops, &tag, state));
+            let standing = work.get(&key).map_or(Standing::Unknown, RowState::standing);
+            work.change(&key, |state| {
+                merge::fold(ops.iter().copied(), &tag, state);
+                if merge::is_blind(&ops, &tag, standing, state) {
+                    blind.insert(key.clone());
+                }
+            });
         }
         let before = work.after.clone();
         work.settle_references(&tag)?;
         let touched = work.finish();
         let meddled = touched.iter().filter(|(key, state)| before.get(key) != Some(state));
         let meddled: Vec<Key> = meddled.map(|(key, _)| key.clone()).collect();
-        self.commit(Origin::Client(tx.client.clone()), tx.timestamp_ms, touched, random)?;
+        self.commit(Origin::Client(tx.client.clone()), tx.timestamp_ms, touched, blind, random)?;
         self.meddled.extend(meddled);
         self.acknowledged.insert(tx.client.to_string(), tx.lsn.position());
         self.applied.push(tx.clone());
@@ -146,6 +160,7 @@ impl Model {
         origin: Origin,
         ms: u64,
         touched: Vec<(Key, RowState)>,
+        blind: BTreeSet<Key>,
         random: &mut Random,
     ) -> Result<(), Refusal> {
         if touched.iter().any(|(key, _)| self.log.is_locked(key)) {
@@ -159,6 +174,7 @@ impl Model {
             }
             self.rows.insert(key, state);
         }
+        self.log.blind = blind;
         match origin {
             Origin::Postgres => self.log.commit_running(origin, ms, writes, random),
             Origin::Client(_) => self.log.commit_new(origin, ms, writes, random),
@@ -208,11 +224,19 @@ struct Work<'a> {
     after: BTreeMap<Key, RowState>,
     /// Touched rows in the order of their last change.
     order: Vec<Key>,
+    /// Made anew under a tag that they had.
+    confusable: Vec<Key>,
 }
 
 impl<'a> Work<'a> {
     fn new(model: &'a Model) -> Work<'a> {
-        Work { schema: &model.log.schema, before: &model.rows, after: BTreeMap::new(), order: Vec::new() }
+        Work {
+            schema: &model.log.schema,
+            before: &model.rows,
+            after: BTreeMap::new(),
+            order: Vec::new(),
+            confusable: Vec::new(),
+        }
     }
 
     fn finish(mut self) -> Vec<(Key, RowState)> {
@@ -314,6 +338,14 @@ impl<'a> Work<'a> {
                 let key = (*relation, values[0].clone().unwrap());
                 let lives = self.is_alive(&key);
                 let tag = self.native_tag(&key, started);
+                let known = self.get(&key).filter(|_| !lives);
+                let old = known
+                    .iter()
+                    .flat_map(|state| state.column_tags.iter().chain([&state.last_tag]))
+                    .flatten();
+                if old.into_iter().any(|old| *old == tag) {
+                    self.confusable.push(key.clone());
+                }
                 let values: Vec<Field> = values.iter().cloned().map(field).collect();
                 self.change(&key, |state| {
                     match &mut state.image {

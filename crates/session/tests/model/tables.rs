@@ -22,8 +22,11 @@ pub const MARKS: RelationId = RelationId(16_605);
 /// `(id, parent)`: refers to itself.
 pub const NODES: RelationId = RelationId(16_606);
 
+/// `(id, level, note)`, of which a client has some by their levels, digits from 0 to 9.
+pub const TASKS: RelationId = RelationId(16_607);
+
 /// Sets of shapes that a client may ask for together. Those that refer to each other go together.
-pub const WANTS: [&[&str]; 7] = [
+pub const WANTS: [&[&str]; 10] = [
     &["parents", "children", "leaves"],
     &["pairs"],
     &["events"],
@@ -31,10 +34,24 @@ pub const WANTS: [&[&str]; 7] = [
     &["nodes"],
     &["parents", "children", "leaves", "events"],
     &["nodes", "marks"],
+    &["low tasks"],
+    &["high tasks"],
+    &["high tasks", "marks"],
 ];
 
-/// All tables.
-pub const TABLES: [&str; 7] = ["parents", "children", "leaves", "pairs", "events", "marks", "nodes"];
+/// The table that a shape is about.
+pub fn table_of(shape: &str) -> &str {
+    shape.strip_prefix("low ").or(shape.strip_prefix("high ")).unwrap_or(shape)
+}
+
+/// Whether a row of the shape's table with this level, if it is a task, is in the shape.
+pub fn admits(shape: &str, level: Option<&str>) -> bool {
+    match shape {
+        "low tasks" => level < Some("5"),
+        "high tasks" => level > Some("3"),
+        _ => true,
+    }
+}
 
 fn refer(table: &mut Table, column: usize, to: RelationId, name: &str, on_delete: ForeignKeyAction) {
     table.foreign_keys.push(ForeignKey {
@@ -66,5 +83,6 @@ pub fn schema() -> Arc<Schema> {
     schema.insert(table(EVENTS, "events", &["id", "needs"]));
     schema.insert(table(MARKS, "marks", &["id"]));
     schema.insert(Arc::new(nodes));
+    schema.insert(table(TASKS, "tasks", &["id", "level", "note"]));
     Arc::new(schema)
 }

@@ -1,7 +1,7 @@
 //! A database in memory: transactions that overlap, commits that reach the log before queries see them, snapshots.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -57,6 +57,8 @@ pub struct Postgres {
     running: Vec<u64>,
     /// Committed, not yet visible to queries, with the rows they hold locked.
     unseen: Vec<(u64, Vec<Key>)>,
+    /// Rows that the author of the transaction about to be committed wrote without knowing how they stood.
+    pub blind: BTreeSet<Key>,
     next_xid: u64,
     newest_seen: u64,
     end: u64,
@@ -80,6 +82,7 @@ impl Postgres {
             rows: BTreeMap::new(),
             running: Vec::new(),
             unseen: Vec::new(),
+            blind: BTreeSet::new(),
             next_xid: 1_000,
             newest_seen: 999,
             end: 10_000,
@@ -416,6 +419,7 @@ impl Postgres {
         migration: Option<Arc<Migration>>,
         random: &mut Random,
     ) {
+        let blind = std::mem::take(&mut self.blind);
         let mut changes = Vec::new();
         let mut effects = Vec::new();
         for (key, after) in writes {
@@ -431,7 +435,8 @@ impl Postgres {
                 (Some(old), None) => RowChange::Delete { old },
             };
             if self.is_synced(key.0) {
-                changes.push(Change { relation: key.0, row: change });
+                let blind = blind.contains(&key) && after.is_some();
+                changes.push(Change { relation: key.0, row: change, blind });
             }
             match &after {
                 Some((values, _)) => drop(self.rows.insert(key.clone(), values.clone())),

@@ -307,7 +307,7 @@ fn touch_orphans(plan: &Plan, old: &Db, new: &Db, changes: &mut Vec<Change>) {
         let is_this = |change: &Change| change.relation == relation && change.row.after() == Some(row);
         if old.rows.get(&id) == Some(row) && !changes.iter().any(is_this) {
             let row = RowChange::Update { old: row.clone(), new: row.clone(), tags: Tags::new() };
-            changes.push(Change { relation, row });
+            changes.push(Change { relation, row, blind: false });
         }
     }
 }

@@ -113,7 +113,8 @@ fn what_is_gone_is_forgotten() {
             new: an_entry(900_000 + 100 * round + n, 100 + 100 * round + n),
             tags: Tags::new(),
         });
-        let changes = gone.chain(new).chain(passing).map(|row| Change { relation, row }).collect();
+        let changes =
+            gone.chain(new).chain(passing).map(|row| Change { relation, row, blind: false }).collect();
         let mut pass = graph.apply(&transaction(changes));
         assert_eq!(pass.next(&mut graph), None);
         let delta = pass.finish(&mut graph);
@@ -137,7 +138,7 @@ fn what_rows_no_longer_refer_to_is_forgotten() {
         let change = |n: u32| {
             let entry = |round| an_entry(n + 1, author(n, round));
             let row = RowChange::Update { old: entry(round), new: entry(round + 1), tags: Tags::new() };
-            Change { relation, row }
+            Change { relation, row, blind: false }
         };
         let mut pass = graph.apply(&transaction((1..=100).map(change).collect()));
         let want = pass.next(&mut graph).unwrap();

@@ -33,7 +33,7 @@ impl Db {
                 }
                 _ => return None,
             };
-            Some(Change { relation: id.0, row })
+            Some(Change { relation: id.0, row, blind: false })
         };
         ids.into_iter().filter_map(change).collect()
     }

@@ -130,6 +130,65 @@ async fn where_and_include_as_text_over_pglite() {
     follows_open_projects(LocalDatabase::Pglite, true).await;
 }
 
+/// The client holds on to a row that was deleted while it had a write to it under way. What comes of the row need not be in its shape.
+async fn lets_go_of_what_it_held_on_to(kind: LocalDatabase) {
+    let service = projects().await;
+    let client = connected(&service, kind, "ada").await;
+    let large = json!({ "where": "this.points >= 50", "key": "large" });
+    for (number, points) in [(31, 61), (32, 62), (33, 63), (34, 64), (35, 65)] {
+        let row = format!("('{}', 'row', true, {points}, NULL)", id(number));
+        service.sql(&format!("INSERT INTO issues VALUES {row}")).await;
+    }
+    client.sync_table("issues", large).await.unwrap();
+    has(&client, "issues", &[31, 32, 33, 34, 35]).await;
+    // A row of its own outside of its shape stays with it.
+    let open = if kind == LocalDatabase::Sqlite { "1" } else { "true" };
+    client
+        .sql(&format!("INSERT INTO issues VALUES ('{}', 'own', {open}, 1, NULL)", id(36)), &[])
+        .await
+        .unwrap();
+    service.wait(&format!("SELECT count(*) = 1 FROM issues WHERE id = '{}'", id(36))).await;
+    client.disconnect().await.unwrap();
+    // One is deleted, one is replaced by another outside of the shape, one moves out and is deleted then, one only moves out.
+    let (i31, i32, i33, i34) = (id(31), id(32), id(33), id(34));
+    for native in [
+        format!("DELETE FROM issues WHERE id IN ('{i31}', '{i32}')"),
+        format!("INSERT INTO issues VALUES ('{i32}', 'another', true, 3, NULL)"),
+        format!("UPDATE issues SET points = 2 WHERE id IN ('{i33}', '{i34}')"),
+        format!("DELETE FROM issues WHERE id = '{i33}'"),
+    ] {
+        service.sql(&native).await;
+    }
+    for (number, change) in [
+        (31, "points = 24"),
+        (32, "title = 'mine'"),
+        (33, "title = 'mine'"),
+        (34, "title = 'mine'"),
+        (36, "points = 4"),
+    ] {
+        client.sql(&format!("UPDATE issues SET {change} WHERE id = '{}'", id(number)), &[]).await.unwrap();
+    }
+    client.connect(&unsigned_token("ada")).await.unwrap();
+    service.wait(&format!("SELECT count(*) = 1 FROM issues WHERE id = '{}' AND points = 24", id(31))).await;
+    client.wait("SELECT count(*) = 0 FROM _electric_oplog").await.unwrap();
+    has(&client, "issues", &[35, 36]).await;
+    // It goes on as if nothing had been: what comes into the shape is there.
+    service.sql(&format!("UPDATE issues SET points = 99 WHERE id IN ('{}', '{}')", id(31), id(36))).await;
+    has(&client, "issues", &[31, 35, 36]).await;
+    assert_eq!(client.resets(), [""; 0]);
+    client.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_held_on_to_outside_of_every_shape_leaves_with_the_echo_over_sqlite() {
+    lets_go_of_what_it_held_on_to(LocalDatabase::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_held_on_to_outside_of_every_shape_leaves_with_the_echo_over_pglite() {
+    lets_go_of_what_it_held_on_to(LocalDatabase::Pglite).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_filter_of_the_client_means_what_it_says() {
     let service = projects().await;

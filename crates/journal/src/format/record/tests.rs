@@ -27,7 +27,11 @@ fn change() -> impl Strategy<Value = Change> {
         (row(), tags()).prop_map(|(old, tags)| RowChange::Update { new: old.clone(), old, tags }),
         row().prop_map(|old| RowChange::Delete { old }),
     ];
-    (any::<u32>(), row).prop_map(|(relation, row)| Change { relation: RelationId(relation), row })
+    (any::<u32>(), row, any::<bool>()).prop_map(|(relation, row, blind)| Change {
+        relation: RelationId(relation),
+        row,
+        blind,
+    })
 }
 
 fn record() -> impl Strategy<Value = Record> {
@@ -81,7 +85,11 @@ proptest! {
 fn a_transaction_longer_than_a_frame_is_parted() {
     let value = vec![b'x'; MAX_PAYLOAD];
     let new: Row = [Some(value.as_slice()), Some(value.as_slice())].into_iter().collect();
-    let changes = vec![Change { relation: RelationId(1), row: RowChange::Insert { new, tags: Tags::new() } }];
+    let changes = vec![Change {
+        relation: RelationId(1),
+        row: RowChange::Insert { new, tags: Tags::new() },
+        blind: false,
+    }];
     let transaction =
         Transaction { lsn: Lsn(7), xid: Xid(1), commit_ms: 2, origin: Origin::Postgres, changes };
     let record = Record { transaction, migration: None, schema: Some("1".into()) };
@@ -111,7 +119,7 @@ fn a_value_that_did_not_change_is_written_once() {
         xid: Xid(1),
         commit_ms: 2,
         origin: Origin::Postgres,
-        changes: vec![Change { relation: RelationId(1), row }],
+        changes: vec![Change { relation: RelationId(1), row, blind: true }],
     };
     let record = Record { transaction, migration: None, schema: None };
     let mut out = Vec::new();
