@@ -125,12 +125,15 @@ struct Link {
 struct Session {
     client: Client,
     statements: Vec<Statement>,
+    /// Up to where the log is known to be durable.
+    durable: Mutex<i64>,
 }
 
 /// The statements, prepared on each connection.
 #[derive(Clone, Copy)]
 enum Sql {
     Admit,
+    Flush,
     Subscriptions,
     Progress,
     ClearSubscriptions,
@@ -142,7 +145,7 @@ enum Sql {
 }
 
 /// Most clients are known: then nothing is written, but once a day.
-const SQL: [&str; 9] = [
+const SQL: [&str; 10] = [
     "WITH bound AS (
         INSERT INTO electric.clients AS c (client_id, user_id) VALUES ($1, $2)
         ON CONFLICT (client_id) DO UPDATE SET seen_at = now()
@@ -150,7 +153,9 @@ const SQL: [&str; 9] = [
         RETURNING user_id
     )
     SELECT coalesce((SELECT user_id FROM bound), (SELECT user_id FROM electric.clients WHERE client_id = $1)),
-           (SELECT lsn FROM electric.acknowledged_client_lsns WHERE client_id = $1)",
+           (SELECT lsn FROM electric.acknowledged_client_lsns WHERE client_id = $1),
+           (pg_current_wal_insert_lsn() - '0/0')::bigint",
+    FLUSH,
     "SELECT subscription_id, request, gone_at FROM electric.client_subscriptions WHERE client_id = $1 ORDER BY ord",
     "SELECT pending_last, pending_versions, observed FROM electric.clients WHERE client_id = $1",
     "DELETE FROM electric.client_subscriptions WHERE client_id = $1",
@@ -162,6 +167,10 @@ const SQL: [&str; 9] = [
     "UPDATE electric.client_subscriptions SET gone_at = $3 WHERE client_id = $1 AND subscription_id = ANY ($2)",
     "DELETE FROM electric.client_subscriptions WHERE client_id = $1 AND subscription_id = ANY ($2)",
 ];
+
+/// A transaction without any effect but that it, and so all that was committed before it, is durable when it is done.
+/// Answers up to where the log is durable then, at least.
+pub(crate) const FLUSH: &str = "SELECT (pg_logical_emit_message(true, 'electric.flush', '') - '0/0')::bigint";
 
 /// Forgets of all clients what [`Update::Clear`] forgets of one, in one statement: their positions are those of another history.
 ///
@@ -271,7 +280,7 @@ impl Session {
     async fn open(config: &ConnectConfig) -> Result<Arc<Session>, StoreError> {
         let client = connect(config, Purpose::Clients).await?;
         let statements = try_join_all(SQL.iter().map(|sql| client.prepare(sql))).await?;
-        Ok(Arc::new(Session { client, statements }))
+        Ok(Arc::new(Session { client, statements, durable: Mutex::new(0) }))
     }
 
     async fn admit(self: Arc<Session>, client: ClientId, user: UserId) -> Result<Admitted, StoreError> {
@@ -287,8 +296,22 @@ impl Session {
                         .map_err(|_| StoreError::Malformed("acknowledged_client_lsns.lsn"))?,
                 ),
             };
+            if acknowledged.is_some() {
+                self.flushed(row.try_get(2)?).await?;
+            }
             return Ok(Admitted { user: UserId::new(bound), acknowledged });
         }
+    }
+
+    /// Waits until the log is durable up to a position that it had when something was read. The writer commits transactions before
+    /// they are durable; a client that is told of one never sends it again.
+    async fn flushed(&self, position: i64) -> Result<(), StoreError> {
+        // Whoever waits here is served by the flush of another, if that begins after the position was read.
+        let mut durable = self.durable.lock().await;
+        if *durable < position {
+            *durable = self.client.query_one(self.statement(Sql::Flush)?, &[]).await?.try_get(0)?;
+        }
+        Ok(())
     }
 
     async fn load(self: Arc<Session>, client: ClientId) -> Result<StoredClient, StoreError> {

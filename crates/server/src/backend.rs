@@ -32,8 +32,13 @@ pub trait Backend: Send + Sync + 'static {
     fn store(&self, client: ClientId, updates: Vec<ClientUpdate>) -> Pending<Result<(), Unavailable>>;
     /// `pg_current_wal_insert_lsn()`.
     fn wal_end(&self) -> Pending<Result<Lsn, Unavailable>>;
-    /// Applies a client transaction.
-    fn write(&self, transaction: Arc<ClientTransaction>) -> Pending<Result<WriteOutcome, Unavailable>>;
+    /// Applies transactions of one client that follow each other, or the first ones of them, at least one, and says what became of
+    /// those: as soon as the next one would have to wait for something. Nothing after a refused one is applied. What is done is
+    /// durable.
+    fn write_run(
+        &self,
+        transactions: Vec<Arc<ClientTransaction>>,
+    ) -> Pending<Result<Vec<WriteOutcome>, Unavailable>>;
     /// Makes sure that the stream will soon be known to have reached a position.
     fn reach(&self, position: Lsn);
     /// Takes a snapshot to read this in, or shares one with others who ask for the same, and holds it. It ends when the answer is

@@ -128,22 +128,28 @@ impl Backend for Database {
         Box::pin(async move { positions.wal_end().await })
     }
 
-    fn write(&self, transaction: Arc<ClientTransaction>) -> Pending<Result<WriteOutcome, Unavailable>> {
+    fn write_run(
+        &self,
+        transactions: Vec<Arc<ClientTransaction>>,
+    ) -> Pending<Result<Vec<WriteOutcome>, Unavailable>> {
         let writer = self.writer.clone();
         Box::pin(async move {
-            match writer.apply(&transaction).await {
-                Ok(_) => Ok(WriteOutcome::Done),
-                Err(refused) => {
-                    tracing::warn!(
-                        client = %transaction.client,
-                        lsn = %transaction.lsn,
-                        sqlstate = refused.sqlstate,
-                        "a client's transaction was refused, see tieline rejected: {}",
-                        refused.message
-                    );
-                    Ok(WriteOutcome::Refused { message: refused.message })
-                }
+            let run: Vec<&ClientTransaction> =
+                transactions.iter().map(|transaction| &**transaction).collect();
+            let refused = match writer.apply_run(&run).await {
+                Ok(applied) => return Ok(applied.into_iter().map(|_| WriteOutcome::Done).collect()),
+                Err(refused) => refused,
+            };
+            if let Some(transaction) = run.first() {
+                tracing::warn!(
+                    client = %transaction.client,
+                    lsn = %transaction.lsn,
+                    sqlstate = refused.sqlstate,
+                    "a client's transaction was refused, see tieline rejected: {}",
+                    refused.message
+                );
             }
+            Ok(vec![WriteOutcome::Refused { message: refused.message }])
         })
     }
 

@@ -46,7 +46,7 @@ pub struct SessionLimits {
     pub transaction_bytes: usize,
     /// Operations of one client transaction.
     pub transaction_ops: usize,
-    /// Client transactions that wait for the writer before no more is read from the socket.
+    /// Client transactions that may be with the writer before no more is read from the socket.
     pub queued_transactions: usize,
     /// Requests, blocks and stores under way before no more requests are looked at.
     pub queued_requests: usize,
@@ -79,7 +79,7 @@ impl Default for SessionLimits {
             requests: 1_000,
             transaction_bytes: 64 << 20,
             transaction_ops: 1_000_000,
-            queued_transactions: 32,
+            queued_transactions: 512,
             queued_requests: 64,
         }
     }

@@ -14,18 +14,17 @@ use crate::{
     wire::ErrorCode,
 };
 
-/// The client's own stream. One transaction at a time is with the writer, so that none is applied after one before it
-/// was refused.
+/// The client's own stream. All that is accepted is with the writer, which applies it in order, and nothing of it after one that
+/// it refuses.
 pub(crate) struct Inbound {
     client: ClientId,
     stage: Stage,
     /// Made with the first relation or op log.
     decoder: Option<Box<InboundDecoder>>,
-    /// Accepted, not yet with the writer.
-    queue: VecDeque<ClientTransaction>,
-    /// Bytes of the queue, roughly.
+    /// What is with the writer, in order.
+    writing: VecDeque<Writing>,
+    /// Bytes of it, roughly.
     weight: usize,
-    writing: Option<Writing>,
     /// The position of the last transaction that Postgres is known to have; those at or before it are repetitions.
     acknowledged: u64,
     dropped: u64,
@@ -42,12 +41,13 @@ enum Stage {
     Active,
 }
 
-/// The transaction that is with the writer.
+/// A transaction that is with the writer.
 struct Writing {
     lsn: ClientLsn,
+    weight: usize,
 }
 
-/// Bytes that may wait for the writer before nothing more is read from the socket.
+/// Bytes that may be with the writer before nothing more is read from the socket.
 const MAX_WEIGHT: usize = 8 << 20;
 
 impl Inbound {
@@ -62,9 +62,8 @@ impl Inbound {
             client: client.clone(),
             stage: Stage::Requested(FIRST),
             decoder: None,
-            queue: VecDeque::new(),
+            writing: VecDeque::new(),
             weight: 0,
-            writing: None,
             acknowledged: position,
             dropped: 0,
             failure: None,
@@ -79,7 +78,7 @@ impl Inbound {
     /// Whether more may be read from the socket.
     pub(crate) fn has_room(&self, config: &SessionConfig) -> bool {
         self.failure.is_none()
-            && self.queue.len() < config.limits.queued_transactions.max(1)
+            && self.writing.len() < config.limits.queued_transactions.max(1)
             && self.weight < MAX_WEIGHT
     }
 
@@ -137,27 +136,18 @@ impl Inbound {
         for transaction in transactions {
             // A repetition; its echo is in the stream already.
             if transaction.lsn.position() > self.acknowledged {
-                self.weight = self.weight.saturating_add(weight(&transaction));
-                self.queue.push_back(transaction);
+                let weight = weight(&transaction);
+                self.weight = self.weight.saturating_add(weight);
+                self.writing.push_back(Writing { lsn: transaction.lsn.clone(), weight });
+                cx.out.push(Output::Write(transaction));
             }
         }
-        self.write_next(cx);
     }
 
-    fn write_next(&mut self, cx: &mut Context<'_>) {
-        if self.writing.is_some() {
-            return;
-        }
-        if let Some(transaction) = self.queue.pop_front() {
-            self.weight = self.weight.saturating_sub(weight(&transaction));
-            self.writing = Some(Writing { lsn: transaction.lsn.clone() });
-            cx.out.push(Output::Write(transaction));
-        }
-    }
-
-    /// The writer's word about the transaction it has.
-    pub(crate) fn written(&mut self, outcome: WriteOutcome, cx: &mut Context<'_>) -> Flow {
-        let Some(Writing { lsn }) = self.writing.take() else { return Ok(()) };
+    /// The writer's word about the oldest of the transactions it has.
+    pub(crate) fn written(&mut self, outcome: WriteOutcome) -> Flow {
+        let Some(Writing { lsn, weight }) = self.writing.pop_front() else { return Ok(()) };
+        self.weight = self.weight.saturating_sub(weight);
         match outcome {
             WriteOutcome::Done => self.acknowledged = self.acknowledged.max(lsn.position()),
             WriteOutcome::Refused { message } => {
@@ -165,12 +155,11 @@ impl Inbound {
                 return Err(Ending::refused(error.into_frame()));
             }
         }
-        self.write_next(cx);
         self.end_if_written()
     }
 
     fn end_if_written(&mut self) -> Flow {
-        if self.writing.is_some() || !self.queue.is_empty() {
+        if !self.writing.is_empty() {
             return Ok(());
         }
         self.failure.take().map_or(Ok(()), Err)

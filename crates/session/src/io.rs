@@ -285,7 +285,9 @@ pub enum Output {
     /// and look at the session again when [`World::position`] is there, whether it reads the stream or not: its
     /// [`super::Session::next_deadline`] may have come with that.
     Reach(Lsn),
-    /// Apply a client transaction, after all earlier ones of this session. There is never more than one unanswered.
+    /// Apply a client transaction, after all earlier ones of this session; not at all after one that was refused, nor where one
+    /// before it is given up because the session has ended. So many may be unanswered as
+    /// [`crate::SessionLimits::queued_transactions`] and one message allow.
     Write(ClientTransaction),
     /// What the client wrote was refused before it reached the writer; to be logged. Holds no values. The refusal's message
     /// and the end of the connection follow, once what came before it is written.

@@ -138,7 +138,7 @@ impl Live {
                     }
                 }
             }
-            Input::Written(outcome) => self.inbound.written(outcome, cx)?,
+            Input::Written(outcome) => self.inbound.written(outcome)?,
             Input::StreamLost => {
                 if self.outbound.is_some() {
                     return Err(Ending::quiet(CloseCode::GoingAway, ""));

@@ -92,29 +92,29 @@ fn what_comes_before_the_clients_consent_is_dropped_and_counted() {
 }
 
 #[test]
-fn one_transaction_is_with_the_writer_at_a_time() {
+fn all_that_is_accepted_is_with_the_writer_in_order() {
     let mut harness = writing();
     harness.message(log(
         [insert(1, 5, &["1", "a"]), insert(2, 6, &["2", "a"]), insert(3, 7, &["3", "a"])].concat()
     ));
-    assert_eq!(written(&mut harness), [1]);
+    assert_eq!(written(&mut harness), [1, 2, 3]);
     harness.input(Input::Written(WriteOutcome::Done));
-    assert_eq!(written(&mut harness), [2]);
-    harness.message(log(insert(4, 8, &["4", "a"])));
-    assert!(written(&mut harness).is_empty());
+    // What Postgres is known to have is a repetition; what is with the writer it tells apart by itself.
+    harness.message(log([insert(1, 5, &["1", "a"]), insert(4, 8, &["4", "a"])].concat()));
+    assert_eq!(written(&mut harness), [4]);
 }
 
 #[test]
 fn a_full_queue_stops_the_reading() {
     let mut harness = writing();
-    let many: Vec<_> = (1..=100).flat_map(|n| insert(n, u64::from(n), &["1", "a"])).collect();
+    let many: Vec<_> = (1..=600).flat_map(|n| insert(n, u64::from(n), &["1", "a"])).collect();
     harness.message(log(many));
     assert!(!harness.session.accepts_messages());
     for _ in 0..10 {
         harness.wait(20_000);
     }
     assert_eq!(harness.closed, None, "a socket that is not read can't show that its peer lives");
-    for _ in 0..100 {
+    for _ in 0..600 {
         harness.input(Input::Written(WriteOutcome::Done));
     }
     assert!(harness.session.accepts_messages());

@@ -6,7 +6,7 @@ use change::{ClientTransaction, Tag};
 use merge::Effect;
 use schema::{Schema, Table};
 use tokio::time::sleep;
-use tokio_postgres::{Error, Row, Statement, error::SqlState, types::ToSql};
+use tokio_postgres::{Client, Error, Row, Statement, error::SqlState, types::ToSql};
 
 use super::{
     Applied,
@@ -14,14 +14,14 @@ use super::{
     binding::{Parameter, Values},
     failpoints::strike,
     failure::{Failure, Refused},
-    fresh, in_order,
+    in_order,
     job::{Job, Manner},
     key, mend,
     pipeline::{self, Pending},
     rejected,
     rows::{FoundRows, Merged},
     session::Session,
-    statements::{BEGIN, Kind},
+    statements::{Kind, begin},
     tags::{LAST_MS, OwnTag},
 };
 
@@ -40,24 +40,13 @@ const LONGEST_REST: Duration = Duration::from_millis(8);
 /// Tries to apply `tx`. The session is outside of any transaction afterwards, or not usable.
 pub async fn attempt(session: &mut Session, job: Job<'_>, schema: &Schema) -> Result<Applied, Failure> {
     let tx = job.tx;
-    let mut batches = batch::split(tx, schema).map_err(Failure::Permanent)?;
+    let batches = batch::split(tx, schema).map_err(Failure::Permanent)?;
     if tx.timestamp_ms > LAST_MS {
         let message =
             "the transaction's commit_timestamp is beyond the year 275760: check the device's clock";
         return Err(Failure::Permanent(Refused::new(&SqlState::DATETIME_FIELD_OVERFLOW, message)));
     }
     let tables = tables_of(&batches);
-    if fresh::is_likely(job, &batches) {
-        match fresh::transaction(session, tx, batches, &tables).await {
-            Ok(()) => return Ok(Applied::Committed),
-            Err(error) => match undo(session, error, &tables).await {
-                // Whatever it is, the other way tells.
-                Failure::Permanent(_) | Failure::Race(_) => {}
-                failure @ Failure::Transient(_) => return Err(failure),
-            },
-        }
-        batches = batch::split(tx, schema).map_err(Failure::Permanent)?;
-    }
     let refused = match transaction(session, job, batches, &tables).await {
         Ok(applied) => return Ok(applied),
         Err(error) => undo(session, error, &tables).await.of_the_rows()?,
@@ -114,7 +103,7 @@ async fn mend_within(
     tx: &ClientTransaction,
     schema: &Schema,
 ) -> Result<Result<ClientTransaction, Refused>, Error> {
-    session.client().batch_execute(BEGIN).await?;
+    session.client().batch_execute(begin(false)).await?;
     let plan = mend::mend(session, tx, schema).await?;
     session.roll_back().await;
     Ok(plan)
@@ -140,7 +129,7 @@ async fn in_order(
 }
 
 /// Brings the session out of a transaction that failed, and judges the error.
-async fn undo(session: &mut Session, error: Error, tables: &[Arc<Table>]) -> Failure {
+pub(super) async fn undo(session: &mut Session, error: Error, tables: &[Arc<Table>]) -> Failure {
     session.roll_back().await;
     let failure = Failure::of(error, tables.iter().map(|table| &**table));
     if let Failure::Race(error) = &failure {
@@ -176,7 +165,7 @@ async fn transaction(
         merged.push(merge(session, table, batch, &locked, lock_rows, (&tag, job.manner())).await?);
     }
     strike(session.client(), "writer::before_commit").await?;
-    write(session, &tag, tables, &merged, (None, true)).await?;
+    write(session, &tag, tables, &merged, true).await?;
     strike(session.client(), "writer::after_commit").await?;
     Ok(Applied::Committed)
 }
@@ -226,7 +215,7 @@ async fn acknowledge_and_lock(
     let acknowledgement: [&(dyn ToSql + Sync); 3] = [&author, &lsn, &ms];
 
     let mut pending: Vec<Pending<'_, Answer>> = Vec::with_capacity(2 + 2 * locks.len());
-    pending.push(Box::pin(async { client.batch_execute(BEGIN).await.map(|()| Answer::Count(0)) }));
+    pending.push(Box::pin(async { client.batch_execute(begin(job.hasty)).await.map(|()| Answer::Count(0)) }));
     pending.push(Box::pin(async {
         client.execute(session.acknowledge(), &acknowledgement).await.map(Answer::Count)
     }));
@@ -280,20 +269,25 @@ pub(super) async fn canonicalise(session: &mut Session, batch: &mut Batch<'_>) -
 }
 
 /// A statement with its parameters.
-struct Write<'a> {
-    statement: Statement,
-    parameters: Vec<Parameter<'a>>,
+pub struct Write<'a> {
+    pub(super) statement: Statement,
+    pub(super) parameters: Vec<Parameter<'a>>,
 }
 
-/// The second flush: rows come into being and change parents first, go children first. Begins with the acknowledgement of a
-/// transaction that has not begun, if there is one, and commits if it is said to.
-pub(super) async fn write(
+impl Write<'_> {
+    /// Has it done.
+    pub(super) async fn send(&self, client: &Client) -> Result<(), Error> {
+        client.execute(&self.statement, &references(&self.parameters)).await.map(drop)
+    }
+}
+
+/// The statements that write: rows come into being and change parents first, go children first.
+pub(super) async fn plan_writes<'a>(
     session: &mut Session,
-    tag: &Tag,
+    tag: &'a Tag,
     tables: &[Arc<Table>],
-    merged: &[Vec<Merged>],
-    (begin, commit): (Option<&ClientTransaction>, bool),
-) -> Result<(), Error> {
+    merged: &'a [Vec<Merged>],
+) -> Result<Vec<Write<'a>>, Error> {
     let definitions: Vec<&Table> = tables.iter().map(|table| &**table).collect();
     let order = parents_first(&definitions);
     let mut writes = Vec::new();
@@ -310,38 +304,42 @@ pub(super) async fn write(
         for omitted in rows.iter().filter(insert).map(|row| row.omitted(table)).collect::<BTreeSet<_>>() {
             let alike = rows.iter().filter(insert).filter(|row| row.omitted(table) == omitted);
             let kind = (Kind::Insert, omitted.as_slice());
-            prepare_without(session, &mut writes, kind, table, tag, alike).await?;
+            prepare(session, &mut writes, kind, table, tag, alike).await?;
         }
-        prepare(session, &mut writes, Kind::Revive, table, tag, rows.iter().filter(revive)).await?;
-        prepare(session, &mut writes, Kind::Update, table, tag, rows.iter().filter(update)).await?;
-        prepare(session, &mut writes, Kind::InsertShadows, table, tag, rows.iter().filter(fresh)).await?;
-        prepare(session, &mut writes, Kind::UpdateShadows, table, tag, rows.iter().filter(known)).await?;
+        prepare(session, &mut writes, (Kind::Revive, &[]), table, tag, rows.iter().filter(revive)).await?;
+        prepare(session, &mut writes, (Kind::Update, &[]), table, tag, rows.iter().filter(update)).await?;
+        prepare(session, &mut writes, (Kind::InsertShadows, &[]), table, tag, rows.iter().filter(fresh))
+            .await?;
+        prepare(session, &mut writes, (Kind::UpdateShadows, &[]), table, tag, rows.iter().filter(known))
+            .await?;
     }
     for (table, rows) in order.iter().rev().filter_map(touched) {
         let delete = |row: &&Merged| row.effect == Effect::Delete;
         let bury = |row: &&Merged| row.effect == Effect::Bury && !row.withdrawn;
         let withdraw = |row: &&Merged| row.effect == Effect::Bury && row.withdrawn;
         for kind in [Kind::Entomb, Kind::Delete, Kind::CheckGone] {
-            prepare(session, &mut writes, kind, table, tag, rows.iter().filter(delete)).await?;
+            prepare(session, &mut writes, (kind, &[]), table, tag, rows.iter().filter(delete)).await?;
         }
-        prepare(session, &mut writes, Kind::Bury, table, tag, rows.iter().filter(bury)).await?;
-        prepare(session, &mut writes, Kind::Withdraw, table, tag, rows.iter().filter(withdraw)).await?;
+        prepare(session, &mut writes, (Kind::Bury, &[]), table, tag, rows.iter().filter(bury)).await?;
+        prepare(session, &mut writes, (Kind::Withdraw, &[]), table, tag, rows.iter().filter(withdraw))
+            .await?;
     }
+    Ok(writes)
+}
 
-    let session = &*session;
+/// The second flush, which also commits if it is said to.
+pub(super) async fn write(
+    session: &mut Session,
+    tag: &Tag,
+    tables: &[Arc<Table>],
+    merged: &[Vec<Merged>],
+    commit: bool,
+) -> Result<(), Error> {
+    let writes = plan_writes(session, tag, tables, merged).await?;
     let client = session.client();
-    let mut pending: Vec<Pending<'_, ()>> = Vec::with_capacity(writes.len() + 3);
-    if let Some(tx) = begin {
-        pending.push(Box::pin(client.batch_execute(BEGIN)));
-        pending.push(Box::pin(async move {
-            let (author, ms, lsn) = (tx.client.as_str(), tx.timestamp_ms as i64, tx.lsn.as_bytes().as_ref());
-            client.query(session.acknowledge_once(), &[&author, &lsn, &ms]).await.map(drop)
-        }));
-    }
+    let mut pending: Vec<Pending<'_, ()>> = Vec::with_capacity(writes.len() + 1);
     for write in &writes {
-        pending.push(Box::pin(async {
-            client.execute(&write.statement, &references(&write.parameters)).await.map(drop)
-        }));
+        pending.push(Box::pin(write.send(client)));
     }
     if commit {
         pending.push(Box::pin(client.batch_execute("COMMIT")));
@@ -349,20 +347,9 @@ pub(super) async fn write(
     pipeline::all(pending).await.map(drop)
 }
 
-/// Adds the statements that do `kind` to `rows`: none for no rows, several for very many bytes.
-async fn prepare<'a>(
-    session: &mut Session,
-    writes: &mut Vec<Write<'a>>,
-    kind: Kind,
-    table: &Arc<Table>,
-    tag: &'a Tag,
-    rows: impl Iterator<Item = &'a Merged>,
-) -> Result<(), Error> {
-    prepare_without(session, writes, (kind, &[]), table, tag, rows).await
-}
-
-/// The same, with the columns that they leave to their defaults.
-async fn prepare_without<'a>(
+/// Adds the statements that do `kind` to `rows`, which leave the `omitted` columns to their defaults: none for no rows, several for
+/// very many bytes.
+pub(super) async fn prepare<'a>(
     session: &mut Session,
     writes: &mut Vec<Write<'a>>,
     (kind, omitted): (Kind, &[usize]),
@@ -398,30 +385,37 @@ pub(super) fn parameters<'a>(
     rows: &[&'a Merged],
 ) -> Vec<Parameter<'a>> {
     let mut parameters: Vec<Parameter<'a>> = Vec::with_capacity(table.columns.len() + 4);
-    if matches!(kind, Kind::Entomb | Kind::InsertShadows | Kind::UpdateShadows | Kind::Bury | Kind::Withdraw)
-    {
+    let tagged = matches!(
+        kind,
+        Kind::Entomb | Kind::InsertShadows | Kind::UpdateShadows | Kind::Bury | Kind::Withdraw
+    );
+    if tagged || matches!(kind, Kind::Fresh(_) | Kind::Live(_)) {
         parameters.push(Box::new(OwnTag(tag)));
     }
     let given = |rows: &[&'a Merged]| Values(rows.iter().map(|row| Some(&row.given)).collect());
     let marked = |rows: &[&'a Merged]| Values(rows.iter().map(|row| Some(&row.marked)).collect());
+    let tags = |rows: &[&'a Merged]| Values(rows.iter().map(|row| row.tags.as_ref()).collect());
     match kind {
         Kind::Delete | Kind::CheckGone => {
             parameters.extend(key_arrays(table, &rows.iter().map(|row| row.key.as_slice())));
         }
         Kind::InsertShadows | Kind::UpdateShadows => {
             parameters.extend(key_arrays(table, &rows.iter().map(|row| row.key.as_slice())));
-            parameters.push(Box::new(Values(rows.iter().map(|row| row.tags.as_ref()).collect())));
+            parameters.push(Box::new(tags(rows)));
             parameters.push(Box::new(marked(rows)));
         }
         _ => {
             for column in 0..table.columns.len() {
                 parameters.push(Box::new(Values(rows.iter().map(|row| row.value(column)).collect())));
             }
-            if kind != Kind::Insert {
+            if !matches!(kind, Kind::Insert | Kind::Fresh(_)) {
                 parameters.push(Box::new(given(rows)));
             }
-            if matches!(kind, Kind::Entomb | Kind::Bury | Kind::Withdraw) {
+            if matches!(kind, Kind::Entomb | Kind::Bury | Kind::Withdraw | Kind::Fresh(_)) {
                 parameters.push(Box::new(marked(rows)));
+            }
+            if matches!(kind, Kind::Live(_)) {
+                parameters.push(Box::new(tags(rows)));
             }
         }
     }

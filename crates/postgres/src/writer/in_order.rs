@@ -15,7 +15,7 @@ use super::{
     job::{Job, Manner},
     rejected,
     session::Session,
-    statements::{BEGIN, Kind},
+    statements::{Kind, begin},
 };
 
 /// Applies the runs of a transaction. After an error the session is still inside the transaction.
@@ -28,7 +28,7 @@ pub(super) async fn transaction(
     let tag = Tag::client(&tx.client, tx.timestamp_ms as i64);
     let (author, ms) = (tx.client.as_str(), tx.timestamp_ms as i64);
     let lsn: &[u8] = tx.lsn.as_bytes();
-    session.client().batch_execute(BEGIN).await?;
+    session.client().batch_execute(begin(job.hasty)).await?;
     if session.client().execute(session.acknowledge(), &[&author, &lsn, &ms]).await? == 0 {
         session.roll_back().await;
         return Ok(Applied::Duplicate);
@@ -54,5 +54,5 @@ async fn apply(session: &mut Session, mut run: Batch<'_>, tag: &Tag) -> Result<(
         Locked { live, shadows: session.client().query(&lock_shadows, &references(&keys)).await? }
     };
     let merged = merge(session, &table, run, &locked, &lock_rows, (tag, Manner::Apply)).await?;
-    write(session, tag, &[table], &[merged], (None, false)).await
+    write(session, tag, &[table], &[merged], false).await
 }

@@ -11,12 +11,14 @@ pub struct Job<'a> {
     pub tx: &'a ClientTransaction,
     /// What becomes of its entry among those that were rejected, should it have one.
     pub settles: Option<Settled>,
+    /// Whether to return when it is committed, though it may not be durable yet.
+    pub hasty: bool,
 }
 
 impl<'a> Job<'a> {
     /// The same for another form of the transaction.
     pub fn with<'b>(self, tx: &'b ClientTransaction) -> Job<'b> {
-        Job { tx, settles: self.settles }
+        Job { tx, ..self }
     }
 
     /// Whether nothing of the transaction is to be written.

@@ -21,12 +21,11 @@ use tokio_postgres::error::SqlState;
 
 use super::{
     Applied,
-    apply::attempt,
     failpoints::strike,
     failure::{Failure, Refused},
-    job::Job,
     limits::Limits,
-    rejected::{self, Hint, Settled},
+    rejected::{self, Hint},
+    run::Run,
     session::Session,
 };
 use crate::connection::{self, ConnectConfig};
@@ -93,15 +92,28 @@ impl WriterPool {
         self
     }
 
-    /// Applies a transaction. Returns when it is committed, was found to have been before, or is refused for good. Waits for
-    /// a connection, for row locks, and for Postgres to come back, without a limit; the caller sees to it that each client
-    /// has only one transaction here at a time.
-    ///
-    /// May be dropped: the transaction is then applied as a whole or not at all.
+    /// Applies a transaction: a run of one, see [`WriterPool::apply_run`].
     ///
     /// # Errors
     /// [`Refused`]: nothing of the transaction was applied, and the client's position has not moved.
     pub async fn apply(&self, tx: &ClientTransaction) -> Result<Applied, Refused> {
+        let applied = self.apply_run(&[tx]).await?;
+        Ok(applied.first().copied().unwrap_or(Applied::Duplicate))
+    }
+
+    /// Applies transactions of one client that follow each other, in their order, or the first ones of them: what became of those is
+    /// returned, at least of one, as soon as the next one would have to wait for something. Each is committed, and durable, or was
+    /// found to have been before. Waits for a connection, for row locks, and for Postgres to come back, without a limit; the
+    /// caller sees to it that each client has only one run here at a time.
+    ///
+    /// May be dropped: each transaction is then applied as a whole or not at all, and none if one before it is not.
+    ///
+    /// # Errors
+    /// [`Refused`]: the first transaction is refused for good. Nothing of it, nor of what follows, was applied, and the client's
+    /// position has not moved.
+    pub async fn apply_run(&self, transactions: &[&ClientTransaction]) -> Result<Vec<Applied>, Refused> {
+        let Some(tx) = transactions.first() else { return Ok(Vec::new()) };
+        let mut run = Run::new(transactions);
         let (mut races, mut overruns, mut locked, mut pauses) = (0, 0, 0, 0);
         loop {
             let patience = match locked {
@@ -113,7 +125,7 @@ impl WriterPool {
             {
                 let schema = (self.schema)();
                 let begun = Instant::now();
-                let result = self.attempt(session, tx, &schema).await;
+                let result = self.attempt(session, tx, &mut run, &schema).await;
                 let overrun = begun.elapsed() >= self.sessions.limits.statement;
                 let refused = match result {
                     Ok(applied) => {
@@ -144,7 +156,7 @@ impl WriterPool {
                         self.reject(session, tx, &schema, &refused).await;
                     }
                     lease.give_back();
-                    return if passed { Ok(Applied::Duplicate) } else { Err(refused) };
+                    return if passed { Ok(vec![Applied::Duplicate]) } else { Err(refused) };
                 }
                 lease.give_back();
             }
@@ -158,8 +170,9 @@ impl WriterPool {
         &self,
         session: &mut Session,
         tx: &ClientTransaction,
+        run: &mut Run<'_>,
         schema: &Schema,
-    ) -> Result<Applied, Failure> {
+    ) -> Result<Vec<Applied>, Failure> {
         let may_wait = match self.rejected.may_wait(session.client(), &tx.client).await {
             Ok(may_wait) => may_wait,
             Err(error) => {
@@ -168,9 +181,9 @@ impl WriterPool {
                 false
             }
         };
-        let settles = may_wait.then_some(Settled::Applied);
-        let result = attempt(session, Job { tx, settles }, schema).await;
-        if may_wait && matches!(result, Ok(Applied::Committed)) {
+        run.may_settle = may_wait;
+        let result = run.attempt(session, schema).await;
+        if may_wait && matches!(&result, Ok(applied) if applied.contains(&Applied::Committed)) {
             self.rejected.remove(&tx.client);
         }
         result

@@ -70,8 +70,7 @@ impl<'a> FoundRows<'a> {
         shadows: &[Row],
     ) -> Result<FoundRows<'a>, tokio_postgres::Error> {
         let table = batch.table;
-        let found = |RowOps { key, ops }| Found { key, ops, lives: false, shadow: None };
-        let mut rows: Vec<Found<'a>> = batch.rows.into_iter().map(found).collect();
+        let FoundRows { mut rows } = FoundRows::unseen(batch.rows);
         for row in live {
             if let Some(found) = rows.get_mut(ordinal(row)?) {
                 found.lives = true;
@@ -84,6 +83,12 @@ impl<'a> FoundRows<'a> {
             }
         }
         Ok(FoundRows { rows })
+    }
+
+    /// Rows of which nothing is known.
+    pub fn unseen(rows: Vec<RowOps<'a>>) -> FoundRows<'a> {
+        let unseen = |RowOps { key, ops }| Found { key, ops, lives: false, shadow: None };
+        FoundRows { rows: rows.into_iter().map(unseen).collect() }
     }
 
     /// Whether a row looks dead by its table and alive by its shadow. Somebody may have brought it back between the two
@@ -258,6 +263,45 @@ fn before(lives: bool, shadow: Option<FoundShadow>, table: &Table) -> RowState {
 }
 
 impl Merged {
+    /// What operations that write into a row, and neither make nor delete it, come to without a look at the row: the values they
+    /// give, and as tags those that their author had seen. Postgres merges the two (see [`super::whole`]).
+    pub fn in_place(row: RowOps<'_>, table: &Table) -> Merged {
+        let columns = table.columns.len();
+        let mut values = vec![Field::Absent; columns];
+        let mut given = Mask::new(columns);
+        let mut cleared = Tags::new();
+        for op in &row.ops {
+            for tag in op.clear.iter() {
+                cleared.insert(tag.clone());
+            }
+            for (column, (value, written)) in op.values.iter().zip(&op.written).enumerate() {
+                if let Some(place) = values.get_mut(column)
+                    && *written
+                    && *value != Field::Absent
+                {
+                    *place = value.clone();
+                    given.set(column);
+                }
+            }
+        }
+        for (column, value) in table.primary_key.iter().zip(&row.key) {
+            if let Some(place) = values.get_mut(*column) {
+                *place = Field::Value(value.clone());
+            }
+        }
+        Merged {
+            key: row.key,
+            effect: Effect::Update,
+            values,
+            given,
+            marked: Mask::new(0),
+            tags: (!cleared.is_empty()).then(|| tags::literal(&cleared)),
+            has_shadow: true,
+            from_tombstone: false,
+            withdrawn: false,
+        }
+    }
+
     /// Whether the row is there afterwards.
     pub fn lives(&self) -> bool {
         matches!(self.effect, Effect::Insert | Effect::Update)

@@ -2,13 +2,14 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use change::RelationId;
+use change::{ClientId, ClientLsn, RelationId};
 use schema::Table;
 use tokio_postgres::{Client, Error, Statement, error::SqlState};
 
 use super::{
     limits::Limits,
     statements::{self, Arity, Kind},
+    whole,
 };
 use crate::connection::{self, ConnectConfig, ConnectError, Purpose};
 
@@ -35,12 +36,17 @@ const WISHES: [&str; 3] = [
     "SET transaction_timeout = 0",
 ];
 
+/// The position of a client: `(client)`.
+const POSITION: &str = "SELECT lsn FROM electric.acknowledged_client_lsns WHERE client_id = $1";
+
 /// One connection.
 pub struct Session {
     client: Client,
     tables: HashMap<RelationId, Prepared>,
     acknowledge: Statement,
     acknowledge_once: Statement,
+    acknowledge_next: Statement,
+    position: Statement,
     stuck: bool,
 }
 
@@ -48,6 +54,7 @@ pub struct Session {
 struct Prepared {
     table: Arc<Table>,
     statements: HashMap<(Kind, Arity, Vec<usize>), Statement>,
+    watched: Option<bool>,
 }
 
 /// The most statements of a table that are kept: omitted columns differ with the versions that clients have.
@@ -79,7 +86,18 @@ impl Session {
         }
         let acknowledge = client.prepare(statements::ACKNOWLEDGE).await?;
         let acknowledge_once = client.prepare(statements::ACKNOWLEDGE_ONCE).await?;
-        Ok(Session { client, tables: HashMap::new(), acknowledge, acknowledge_once, stuck: false })
+        let acknowledge_next = client.prepare(whole::ACKNOWLEDGE_NEXT).await?;
+        let position = client.prepare(POSITION).await?;
+        let tables = HashMap::new();
+        Ok(Session {
+            client,
+            tables,
+            acknowledge,
+            acknowledge_once,
+            acknowledge_next,
+            position,
+            stuck: false,
+        })
     }
 
     /// The connection.
@@ -108,9 +126,54 @@ impl Session {
         &self.acknowledge
     }
 
-    /// [`statements::ACKNOWLEDGE_ONCE`].
-    pub fn acknowledge_once(&self) -> &Statement {
-        &self.acknowledge_once
+    /// [`statements::ACKNOWLEDGE_ONCE`], or [`whole::ACKNOWLEDGE_NEXT`] behind another transaction.
+    pub fn acknowledge_or_fail(&self, next: bool) -> &Statement {
+        if next { &self.acknowledge_next } else { &self.acknowledge_once }
+    }
+
+    /// The number of the last transaction of a client that was applied; it may not be durable yet.
+    pub async fn position(&self, client: &ClientId) -> Result<u64, Error> {
+        let row = self.client.query_opt(&self.position, &[&client.as_str()]).await?;
+        let stored =
+            row.map(|row| row.try_get::<_, &[u8]>(0).map(bytes::Bytes::copy_from_slice)).transpose()?;
+        Ok(stored.and_then(|bytes| ClientLsn::new(bytes).ok()).map_or(0, |lsn| lsn.position()))
+    }
+
+    /// Returns when all that has been committed so far, by anybody, is durable.
+    pub async fn flush(&self) -> Result<(), Error> {
+        self.client.batch_execute(crate::clients::FLUSH).await
+    }
+
+    /// Whether a table has triggers of the users' own that come after its rows are written, or rules.
+    pub async fn is_watched(&mut self, table: &Arc<Table>) -> Result<bool, Error> {
+        if let Some(watched) = self.prepared(table).watched {
+            return Ok(watched);
+        }
+        let sql = format!(
+            "SELECT {} OR EXISTS (SELECT FROM pg_catalog.pg_rewrite r WHERE r.ev_class = $1)",
+            whole::IS_WATCHED
+        );
+        let watched = self.client.query_one(&sql, &[&table.id.0]).await?.try_get(0)?;
+        self.prepared(table).watched = Some(watched);
+        Ok(watched)
+    }
+
+    /// What [`Session::is_watched`] has said may not be true any more.
+    pub fn forget_watched(&mut self) {
+        self.tables.values_mut().for_each(|prepared| prepared.watched = None);
+    }
+
+    fn prepared(&mut self, table: &Arc<Table>) -> &mut Prepared {
+        self.tables
+            .entry(table.id)
+            .and_modify(|prepared| {
+                if !Arc::ptr_eq(&prepared.table, table) && prepared.table != *table {
+                    prepared.statements.clear();
+                    prepared.watched = None;
+                }
+                prepared.table = table.clone();
+            })
+            .or_insert_with(|| Prepared { table: table.clone(), statements: HashMap::new(), watched: None })
     }
 
     /// A table's statement for so many rows, prepared when first asked for and again when the table has changed.
@@ -131,16 +194,7 @@ impl Session {
         rows: usize,
         table: &Arc<Table>,
     ) -> Result<Statement, Error> {
-        let prepared = self
-            .tables
-            .entry(table.id)
-            .and_modify(|prepared| {
-                if !Arc::ptr_eq(&prepared.table, table) && prepared.table != *table {
-                    prepared.statements.clear();
-                }
-                prepared.table = table.clone();
-            })
-            .or_insert_with(|| Prepared { table: table.clone(), statements: HashMap::new() });
+        let prepared = self.prepared(table);
         let key = (kind, Arity::of(rows), omitted.to_vec());
         if let Some(statement) = prepared.statements.get(&key) {
             return Ok(statement.clone());
@@ -149,7 +203,7 @@ impl Session {
             prepared.statements.clear();
         }
         let statement = self.client.prepare(&statements::sql(kind, key.1, table, omitted)).await?;
-        prepared.statements.insert(key, statement.clone());
+        self.prepared(table).statements.insert(key, statement.clone());
         Ok(statement)
     }
 

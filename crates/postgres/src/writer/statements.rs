@@ -9,9 +9,12 @@ use std::fmt::Write;
 
 use schema::{Column, Identity, Table};
 
+use super::whole::Place;
 use crate::sql_type::{cast, full_cast, printed};
 
 /// What a statement does.
+///
+/// The last two are told of in [`super::whole`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// `(keys…)` → the canonical texts of the keys, in order.
@@ -40,6 +43,10 @@ pub enum Kind {
     Bury,
     /// As [`Kind::Bury`]; and the stream tells of the rows as if they had just gone.
     Withdraw,
+    /// `(tag, columns…, marked)`: new rows with their shadows.
+    Fresh(Place),
+    /// `(tag, columns…, given, cleared)`: live rows with their shadows, merged by Postgres.
+    Live(Place),
 }
 
 /// How many rows a statement takes.
@@ -58,13 +65,18 @@ impl Arity {
     }
 }
 
-/// Begins a transaction in which [`ACKNOWLEDGE`] works.
-pub const BEGIN: &str = "BEGIN; SET LOCAL electric.applying = 'yes'";
+/// Begins a transaction in which [`ACKNOWLEDGE`] works. A hasty one is committed before it is durable.
+pub fn begin(hasty: bool) -> &'static str {
+    match hasty {
+        false => "BEGIN; SET LOCAL electric.applying = 'yes'",
+        true => "BEGIN; SET LOCAL electric.applying = 'yes'; SET LOCAL synchronous_commit = off",
+    }
+}
 
 /// The acknowledgement, and the test for duplicates (spec 05 §7.3): `(client, position, milliseconds)` changes no row if the
 /// position is not above the stored one. Positions compare as unsigned big-endian numbers of up to eight bytes.
 ///
-/// Statements are sent without waiting for the answer to [`BEGIN`]. Should that fail, this one must not take effect, alone
+/// Statements are sent without waiting for the answer to [`begin`]. Should that fail, this one must not take effect, alone
 /// and for good, so it does nothing without the setting that ends with the transaction.
 pub const ACKNOWLEDGE: &str = "\
     INSERT INTO electric.acknowledged_client_lsns AS a (client_id, lsn, ts) \
@@ -83,7 +95,7 @@ pub const ACKNOWLEDGE_ONCE: &str = "\
     SELECT electric.lost_race() WHERE NOT EXISTS (SELECT FROM done)";
 
 /// What rows are made under: see [`ACKNOWLEDGE`].
-const APPLYING: &str = "current_setting('electric.applying', true) = 'yes'";
+pub(super) const APPLYING: &str = "current_setting('electric.applying', true) = 'yes'";
 
 /// What is put into the image of a row that never was, or has long been dead, for the stream to tell of it all the same. No
 /// column has an empty name.
@@ -94,7 +106,7 @@ const WITHDRAWN: &str = " || '{\"\": null}'";
 const BLIND: &str = "'{\"\": \"blind\"}'::jsonb";
 
 /// The transaction's own tag.
-const TAG: &str = "$1::electric.tag";
+pub(super) const TAG: &str = "$1::electric.tag";
 
 /// That the version of a row is this transaction's.
 fn own_write(row: &str) -> String {
@@ -102,7 +114,7 @@ fn own_write(row: &str) -> String {
 }
 
 /// What a row that sync has not touched has for a tag.
-const EPOCH: &str = "ROW('1970-01-01 00:00:00+00'::timestamptz, NULL)::electric.tag";
+pub(super) const EPOCH: &str = "ROW('1970-01-01 00:00:00+00'::timestamptz, NULL)::electric.tag";
 
 /// The statement for a table; `omitted` are columns that an [`Kind::Insert`] leaves to their defaults.
 pub fn sql(kind: Kind, arity: Arity, table: &Table, omitted: &[usize]) -> String {
@@ -121,6 +133,8 @@ pub fn sql(kind: Kind, arity: Arity, table: &Table, omitted: &[usize]) -> String
         Kind::UpdateShadows => names.update_shadows(),
         Kind::Bury => names.bury(""),
         Kind::Withdraw => names.bury(WITHDRAWN),
+        Kind::Fresh(place) => names.fresh(omitted, place),
+        Kind::Live(place) => names.live(place),
     }
 }
 
@@ -140,10 +154,10 @@ pub(super) fn join(parts: impl Iterator<Item = String>, separator: &str) -> Stri
 
 /// A table's names and columns, ready to be put into statements.
 pub(super) struct Names<'a> {
-    table: &'a Table,
-    arity: Arity,
+    pub(super) table: &'a Table,
+    pub(super) arity: Arity,
     /// The table, for inserts.
-    main: String,
+    pub(super) main: String,
     /// The table without those that inherit from it, for all else.
     pub(super) only: String,
     pub(super) shadow: String,
@@ -165,12 +179,12 @@ impl<'a> Names<'a> {
         self.table.columns.iter().enumerate()
     }
 
-    fn values(&self) -> impl Iterator<Item = (usize, &'a Column)> {
+    pub(super) fn values(&self) -> impl Iterator<Item = (usize, &'a Column)> {
         self.columns().filter(|(n, _)| !self.table.primary_key.contains(n))
     }
 
     /// Columns with the quoted names of the columns that hold their tags.
-    fn tags(&self) -> impl Iterator<Item = (usize, String)> {
+    pub(super) fn tags(&self) -> impl Iterator<Item = (usize, String)> {
         let tags = self.table.shadow.tag_columns.iter().enumerate();
         tags.filter_map(|(n, name)| name.as_ref().map(|name| (n, quote(name))))
     }

@@ -22,7 +22,11 @@ pub struct Fixture {
 impl Fixture {
     /// Makes the tables and electrifies those named.
     pub async fn new(ddl: &str, tables: &[&str]) -> Fixture {
-        let db = Database::create().await;
+        Fixture::on(Database::create().await, ddl, tables).await
+    }
+
+    /// The same in a database that is there.
+    pub async fn on(db: Database, ddl: &str, tables: &[&str]) -> Fixture {
         let mut client = db.client().await;
         install(&mut client).await.expect("schema electric");
         client.batch_execute(ddl).await.expect("the tables");

@@ -14,6 +14,7 @@ mod refusals;
 mod rejected;
 mod revivals;
 mod rig;
+mod runs;
 mod triggers;
 mod wire;
 

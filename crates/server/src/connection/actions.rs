@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use change::{ClientId, ClientTransaction, Lsn, UserId};
-use session::{Admission, ClientUpdate, Input, Output, Unavailable};
+use session::{Admission, ClientUpdate, Input, Output, Unavailable, WriteOutcome};
 
 use super::{Hub, Letter, Mailbox, mailbox::Part, snapshots::Snapshots};
 use crate::{
@@ -27,7 +27,7 @@ pub(super) struct Actions {
     pub(super) seat: Option<Arc<Seat>>,
     pub(super) snapshots: Snapshots,
     brought: Brought,
-    writes: Lane<Arc<ClientTransaction>>,
+    writes: Writes,
     records: Lane<Record>,
 }
 
@@ -70,6 +70,50 @@ impl<T> Lane<T> {
     }
 }
 
+/// What the client writes, handed on as runs, one after the other.
+#[derive(Default)]
+struct Writes {
+    waiting: VecDeque<Arc<ClientTransaction>>,
+    /// Transactions of the run that is being done without an outcome yet.
+    unanswered: usize,
+}
+
+/// The most transactions of a run.
+const LONGEST_RUN: usize = 256;
+
+/// The most operations of a run of more than one transaction.
+const MOST_OPERATIONS: usize = 20_000;
+
+impl Writes {
+    /// The run to be begun now, if none is being done.
+    fn next(&mut self) -> Option<Vec<Arc<ClientTransaction>>> {
+        if self.unanswered > 0 {
+            return None;
+        }
+        let mut operations: usize = 0;
+        let fits = |transaction: &&Arc<ClientTransaction>| {
+            let is_first = operations == 0;
+            operations = operations.saturating_add(transaction.ops.len().max(1));
+            is_first || operations <= MOST_OPERATIONS
+        };
+        let length = self.waiting.iter().take(LONGEST_RUN).take_while(fits).count();
+        let run: Vec<_> = self.waiting.drain(..length).collect();
+        self.unanswered = run.len();
+        if run.is_empty() {
+            self.waiting = VecDeque::new();
+        }
+        Some(run).filter(|run| !run.is_empty())
+    }
+
+    /// What became of the oldest transaction of the run. After one that was refused nothing is written any more.
+    fn answered(&mut self, outcome: &WriteOutcome) {
+        match outcome {
+            WriteOutcome::Done => self.unanswered = self.unanswered.saturating_sub(1),
+            WriteOutcome::Refused { .. } => self.waiting.clear(),
+        }
+    }
+}
+
 /// What is stored about the client is read and changed in order.
 enum Record {
     Load,
@@ -87,7 +131,7 @@ impl Actions {
             seat: None,
             snapshots: Snapshots::default(),
             brought: Brought::Nothing,
-            writes: Lane::default(),
+            writes: Writes::default(),
             records: Lane::default(),
         }
     }
@@ -160,8 +204,8 @@ impl Actions {
             }
             Letter::Input(input) => {
                 match input {
-                    Input::Written(_) => {
-                        self.writes.busy = false;
+                    Input::Written(ref outcome) => {
+                        self.writes.answered(outcome);
                         self.next_write();
                     }
                     Input::Stored(_) | Input::Client(_) => {
@@ -236,11 +280,19 @@ impl Actions {
     }
 
     fn next_write(&mut self) {
-        let Some(transaction) = self.writes.next() else { return };
+        let Some(mut run) = self.writes.next() else { return };
         let (hub, mailbox, hold) = (self.hub.clone(), self.mailbox.clone(), self.hold.clone());
         self.hub.tasks.spawn(async move {
-            if let Some(outcome) = until_done(&mailbox, || hub.backend.write(transaction.clone())).await {
-                mailbox.post(Input::Written(outcome));
+            while !run.is_empty() {
+                let outcomes = until_done(&mailbox, || hub.backend.write_run(run.clone())).await;
+                let Some(outcomes) = outcomes.filter(|outcomes| !outcomes.is_empty()) else { break };
+                run.drain(..outcomes.len().min(run.len()));
+                for outcome in outcomes {
+                    if matches!(outcome, WriteOutcome::Refused { .. }) {
+                        run.clear();
+                    }
+                    mailbox.post(Input::Written(outcome));
+                }
             }
             drop(hold);
         });

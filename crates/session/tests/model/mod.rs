@@ -150,7 +150,7 @@ impl Simulation {
     fn restart(&mut self) {
         for peer in &mut self.peers {
             for connection in peer.connection.take().into_iter().chain(peer.old.drain(..)) {
-                peer.late.extend(connection.end(&mut peer.stored, &mut self.random));
+                peer.late.push_back(connection.end(&mut peer.stored, &mut self.random));
             }
         }
         let at = if self.forgets && self.random.one_in(4) {
@@ -200,7 +200,7 @@ impl Simulation {
         if connection.closed.is_none() && self.random.one_in(2) {
             peer.old.push(connection);
         } else {
-            peer.late.extend(connection.end(&mut peer.stored, &mut self.random));
+            peer.late.push_back(connection.end(&mut peer.stored, &mut self.random));
         }
     }
 
@@ -226,15 +226,17 @@ impl Simulation {
     fn work(&mut self, at: usize) -> bool {
         let Peer { connection, old, late, stored, .. } = &mut self.peers[at];
         let Some(connection) = connection else { return false };
-        let was_admitted = connection.is_admitted;
-        let worked = connection.work(&mut self.model, &self.router, stored, self.now, &mut self.random);
-        if connection.is_admitted && !was_admitted {
+        if connection.asks_admission() {
+            // It waits for what those before it have with the writer: only then is it known how far the client's writes are in.
             for mut before in old.drain(..) {
                 before.hand(Input::Replaced, self.now);
-                late.extend(before.end(stored, &mut self.random));
+                late.push_back(before.end(stored, &mut self.random));
+            }
+            if !late.is_empty() {
+                return self.late(at);
             }
         }
-        worked
+        connection.work(&mut self.model, &self.router, stored, self.now, &mut self.random)
     }
 
     /// The service goes on with a connection that the client has given up.
@@ -254,7 +256,7 @@ impl Simulation {
             }
         }
         if before.closed.is_some() || !worked && self.random.one_in(6) {
-            late.extend(before.end(stored, &mut self.random));
+            late.push_back(before.end(stored, &mut self.random));
         } else {
             old.push(before);
         }
@@ -264,13 +266,20 @@ impl Simulation {
     /// The writer gets on with what a connection left behind.
     fn late(&mut self, at: usize) -> bool {
         let peer = &mut self.peers[at];
-        let Some(transaction) = peer.late.pop_front() else { return false };
-        // Who was cut off before the writer had the transaction whole leaves nothing.
-        if !self.random.one_in(4) && !self.model.apply(&transaction, &mut self.random) {
-            peer.late.push_back(transaction);
-            return false;
+        let Some(mut run) = peer.late.pop_front() else { return false };
+        let Some(transaction) = run.pop_front() else { return true };
+        // Who was cut off before the writer had a transaction whole leaves nothing of it, nor of what follows.
+        if self.random.one_in(4) {
+            return true;
         }
-        true
+        let applied = self.model.apply(&transaction, &mut self.random);
+        if applied {
+            peer.late.push_front(run);
+        } else {
+            run.push_front(transaction);
+            peer.late.push_back(run);
+        }
+        applied
     }
 
     /// Nothing new happens; everything under way is finished.

@@ -38,7 +38,7 @@ pub struct Peer {
     /// Those that it has given up, and the service not yet.
     pub old: Vec<Connection>,
     /// Writes of connections that have ended, which the writer still has.
-    pub late: VecDeque<ClientTransaction>,
+    pub late: VecDeque<VecDeque<ClientTransaction>>,
     pub stored: StoredClient,
     pub wants: Vec<Want>,
     cancelling: BTreeSet<String>,

@@ -32,6 +32,8 @@ pub struct Connection {
     pub is_admitted: bool,
     client: String,
     tasks: Vec<Task>,
+    /// With the writer, in order.
+    writes: VecDeque<ClientTransaction>,
     interests: Arc<[Interest]>,
     /// Changes of what is stored, in order.
     stores: VecDeque<(u64, Vec<ClientUpdate>)>,
@@ -44,7 +46,6 @@ enum Task {
     Load,
     WalEnd,
     Open(SnapshotId),
-    Write(ClientTransaction),
     Probe(u64),
 }
 
@@ -60,10 +61,16 @@ impl Connection {
             is_admitted: false,
             client: client.to_owned(),
             tasks: Vec::new(),
+            writes: VecDeque::new(),
             interests: Arc::new([]),
             stores: VecDeque::new(),
             snapshots: Vec::new(),
         }
+    }
+
+    /// Whether it waits to be admitted.
+    pub fn asks_admission(&self) -> bool {
+        self.tasks.iter().any(|task| matches!(task, Task::Admit))
     }
 
     /// What is under way.
@@ -71,8 +78,9 @@ impl Connection {
         let snapshots: Vec<_> = self.snapshots.iter().map(|(id, _, parts)| (id, parts.is_some())).collect();
         let frames = self.session.wants_snapshot_frames();
         format!(
-            "{} tasks, {} stores, snapshots {snapshots:?}, wants frames of {frames:?}",
+            "{} tasks, {} writes, {} stores, snapshots {snapshots:?}, wants frames of {frames:?}",
             self.tasks.len(),
+            self.writes.len(),
             self.stores.len()
         )
     }
@@ -99,7 +107,7 @@ impl Connection {
                 }
                 Output::Watch(interests) => self.interests = interests,
                 Output::DropSnapshot { id } => self.snapshots.retain(|(open, ..)| *open != id),
-                Output::Write(transaction) => self.tasks.push(Task::Write(transaction)),
+                Output::Write(transaction) => self.writes.push_back(transaction),
                 // The peer is alive: clients answer pings by themselves.
                 Output::Ping => {}
                 Output::Probe(number) => self.tasks.push(Task::Probe(number)),
@@ -121,13 +129,14 @@ impl Connection {
         now: Now,
         random: &mut Random,
     ) -> bool {
-        let first = random.below(5);
-        for turn in 0..5 {
-            let done = match (first + turn) % 5 {
+        let first = random.below(6);
+        for turn in 0..6 {
+            let done = match (first + turn) % 6 {
                 0 => self.read_message(now),
                 1 => self.feed(router, now, random),
                 2 => self.store(stored, now),
                 3 => self.answer(database, stored, now, random),
+                4 => self.write(database, now, random),
                 _ => self.snapshot_part(now, random),
             };
             if done {
@@ -242,16 +251,29 @@ impl Connection {
                     Input::SnapshotOpened { id, snapshot, lsn: database.log().end() }
                 }
             }
-            Task::Write(transaction) => {
-                if !database.apply(&transaction, random) {
-                    self.tasks.push(Task::Write(transaction));
-                    return false;
-                }
-                Input::Written(WriteOutcome::Done)
-            }
         };
         self.hand(input, now);
         true
+    }
+
+    /// Applies the first ones of what the writer has, and then answers for all of them: what is applied is not told of before it is
+    /// durable.
+    fn write(&mut self, database: &mut impl Database, now: Now, random: &mut Random) -> bool {
+        let mut done = 0;
+        while let Some(transaction) = self.writes.front() {
+            if !database.apply(transaction, random) {
+                break;
+            }
+            self.writes.pop_front();
+            done += 1;
+            if random.one_in(2) {
+                break;
+            }
+        }
+        for _ in 0..done {
+            self.hand(Input::Written(WriteOutcome::Done), now);
+        }
+        done > 0
     }
 
     fn snapshot_part(&mut self, now: Now, random: &mut Random) -> bool {
@@ -273,23 +295,22 @@ impl Connection {
         true
     }
 
-    /// The socket is gone. What was under way for the client may still be done, or not.
+    /// The socket is gone. Of what was under way for the client the first ones may still be done, or not.
     pub fn abandon(self, database: &mut impl Database, stored: &mut StoredClient, random: &mut Random) {
         for transaction in self.end(stored, random) {
-            if random.one_in(2) {
-                database.apply(&transaction, random);
+            if random.one_in(2) || !database.apply(&transaction, random) {
+                break;
             }
         }
     }
 
     /// The end of the connection: some of its stores are still done. Answers what is with the writer.
-    pub fn end(mut self, stored: &mut StoredClient, random: &mut Random) -> Vec<ClientTransaction> {
+    pub fn end(mut self, stored: &mut StoredClient, random: &mut Random) -> VecDeque<ClientTransaction> {
         while !random.one_in(4) {
             let Some((_, updates)) = self.stores.pop_front() else { break };
             updates.into_iter().for_each(|update| apply(stored, update));
         }
-        let write = |task| if let Task::Write(transaction) = task { Some(transaction) } else { None };
-        self.tasks.into_iter().filter_map(write).collect()
+        self.writes
     }
 }
 

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use futures_util::future::try_join_all;
-use testkit::Satellite;
+use protocol::wire::{SatOpUpdate, sat_trans_op};
+use testkit::{Satellite, satellite::wire_row};
 
 use super::{
     baseline,
@@ -18,16 +19,26 @@ struct Load {
     clients: u32,
     transactions: usize,
     operations: usize,
+    does: Does,
+}
+
+/// What an operation does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Does {
+    /// It makes a row.
+    Insert,
+    /// It changes a row that Postgres has made.
+    Update,
 }
 
 /// The goal of the design is for the first.
 const LOADS: [Load; 6] = [
-    Load { clients: 8, transactions: 1_500, operations: 1 },
-    Load { clients: 1, transactions: 2_000, operations: 1 },
-    Load { clients: 64, transactions: 250, operations: 1 },
-    Load { clients: 8, transactions: 60, operations: 100 },
-    Load { clients: 1, transactions: 100, operations: 100 },
-    Load { clients: 64, transactions: 10, operations: 100 },
+    Load { clients: 8, transactions: 1_500, operations: 1, does: Does::Insert },
+    Load { clients: 1, transactions: 2_000, operations: 1, does: Does::Insert },
+    Load { clients: 64, transactions: 250, operations: 1, does: Does::Insert },
+    Load { clients: 8, transactions: 60, operations: 100, does: Does::Insert },
+    Load { clients: 1, transactions: 100, operations: 100, does: Does::Insert },
+    Load { clients: 64, transactions: 10, operations: 100, does: Does::Insert },
 ];
 
 /// Transactions that a client sends ahead of their echoes.
@@ -63,12 +74,14 @@ pub(super) async fn measure(rig: &Rig, report: &mut Report) -> Result<()> {
             Some(rate / limit),
         );
     }
-    for operations in [1, 100, BACKLOG] {
-        let load = Load { clients: 1, transactions: BACKLOG / operations, operations };
+    let backlogs = [(1, Does::Insert), (100, Does::Insert), (BACKLOG, Does::Insert), (1, Does::Update)];
+    for (operations, does) in backlogs {
+        let load = Load { clients: 1, transactions: BACKLOG / operations, operations, does };
         let took = run(rig, &load, first_client, BACKLOG_AHEAD).await?;
         first_client += 1;
+        let kind = if does == Does::Update { "updates" } else { "operations" };
         report.row(
-            &format!("an offline backlog of {BACKLOG} operations, {operations} in a transaction"),
+            &format!("an offline backlog of {BACKLOG} {kind}, {operations} in a transaction"),
             format!("{took:.2?}"),
             "3 s at most",
             None,
@@ -90,6 +103,11 @@ fn plain_inserts(operations: usize) -> String {
 async fn run(rig: &Rig, load: &Load, first_client: u32, ahead: usize) -> Result<Duration> {
     let admin = rig.connect().await?;
     admin.batch_execute("TRUNCATE writes").await?;
+    let expected = load.clients as usize * load.transactions * load.operations;
+    if load.does == Does::Update {
+        let rows = "INSERT INTO writes SELECT n - 1, 'as it was' FROM generate_series(1, $1::int8) n";
+        admin.execute(rows, &[&(expected as i64)]).await?;
+    }
     let mut all = Vec::new();
     for number in 0..load.clients {
         let mut client = clients::connect(rig, first_client + number).await?;
@@ -101,8 +119,8 @@ async fn run(rig: &Rig, load: &Load, first_client: u32, ahead: usize) -> Result<
     let each = all.iter_mut().enumerate();
     try_join_all(each.map(|(number, client)| write(number, client, load, ahead))).await?;
     let took = started.elapsed();
-    let count: i64 = admin.query_one("SELECT count(*) FROM writes", &[]).await?.get(0);
-    let expected = load.clients as usize * load.transactions * load.operations;
+    let written = "SELECT count(*) FROM writes WHERE content <> 'as it was'";
+    let count: i64 = admin.query_one(written, &[]).await?.get(0);
     anyhow::ensure!(count == expected as i64, "{count} rows arrived");
     for client in all {
         client.close().await;
@@ -119,14 +137,23 @@ async fn write(number: usize, client: &mut Satellite, load: &Load, ahead: usize)
         }
         let ids = (0..load.operations).map(|n| (number * 1_000_000 + sent * load.operations + n).to_string());
         let ids: Vec<String> = ids.collect();
-        let inserts = ids.iter().map(|id| {
+        let ops = ids.iter().map(|id| {
             let row = [Some(id.as_bytes()), Some(b"content of a row of a client".as_slice())];
-            Satellite::insert(0, &row, &[])
+            match load.does {
+                Does::Insert => Satellite::insert(0, &row, &[]),
+                Does::Update => sat_trans_op::Op::Update(SatOpUpdate {
+                    relation_id: 0,
+                    row_data: Some(wire_row(&row)),
+                    old_row_data: Some(wire_row(&[row[0], Some(b"as it was".as_slice())])),
+                    tags: Vec::new(),
+                }),
+            }
         });
-        // Timestamps of one client differ, as the real client's do; its positions count operations.
-        let timestamp = 1_700_000_000_000 + sent as u64;
+        // Timestamps of one client differ, as the real client's do; its positions count operations. Updates come after the rows.
+        let base = if load.does == Does::Update { 4_000_000_000_000 } else { 1_700_000_000_000 };
+        let timestamp = base + sent as u64;
         let position = ((sent + 1) * load.operations) as u32;
-        client.write_at(position, timestamp, inserts.collect()).await?;
+        client.write_at(position, timestamp, ops.collect()).await?;
     }
     while tally.echoes < load.transactions {
         tally.receive(client).await?;

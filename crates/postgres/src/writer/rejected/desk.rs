@@ -181,7 +181,7 @@ impl Desk {
         let schema = self.schema().await?;
         let ops = form::read(entry.operations.as_deref().unwrap_or_default(), &schema);
         let tx = transaction(&entry, lsn, ops.ok_or(DeskError::Changed)?)?;
-        match self.work(Job { tx: &tx, settles: Some(Settled::Retried) }, &schema).await? {
+        match self.work(Job { tx: &tx, settles: Some(Settled::Retried), hasty: false }, &schema).await? {
             Ok(()) => self.show(id).await,
             Err(refused) => {
                 record(self.session.client(), &tx, &schema, &refused).await?;
@@ -203,7 +203,11 @@ impl Desk {
         let keys_only = ops.iter().map(|op| key_of(op, &schema)).collect();
         for ops in [ops, keys_only, Vec::new()] {
             let tx = transaction(&entry, lsn.clone(), ops)?;
-            if self.work(Job { tx: &tx, settles: Some(Settled::Discarded) }, &schema).await?.is_ok() {
+            if self
+                .work(Job { tx: &tx, settles: Some(Settled::Discarded), hasty: false }, &schema)
+                .await?
+                .is_ok()
+            {
                 break;
             }
         }
