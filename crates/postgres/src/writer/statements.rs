@@ -103,7 +103,7 @@ const WITHDRAWN: &str = " || '{\"\": null}'";
 
 /// What the shadow of a live row has for an image if its author did not know how the row stood, for the stream to tell of it. The next
 /// write takes it away.
-const BLIND: &str = "'{\"\": \"blind\"}'::jsonb";
+pub(super) const BLIND: &str = "'{\"\": \"blind\"}'::jsonb";
 
 /// The transaction's own tag.
 pub(super) const TAG: &str = "$1::electric.tag";

@@ -13,7 +13,7 @@ use std::fmt::Write;
 
 use schema::{Column, Identity};
 
-use super::statements::{APPLYING, Arity, EPOCH, Names, TAG, quote};
+use super::statements::{APPLYING, Arity, BLIND, EPOCH, Names, TAG, quote};
 use crate::sql_type::cast;
 
 /// Where a statement stands.
@@ -132,7 +132,8 @@ impl Names<'_> {
     }
 
     /// Rows that live, with their shadows: `(tag, columns…, given, cleared)`. The locks are taken in the same order as
-    /// everywhere: a row before its shadow.
+    /// everywhere: a row before its shadow. What is there beside what the author had seen makes it a blind write: see
+    /// [`merge::is_blind`].
     pub(super) fn live(&self, place: Place) -> String {
         let frame = Frame::new(place, 4 + self.table.columns.len());
         let rows = self.rows(2, self.columns(), &[("given", "bytea"), ("cleared", "text")]);
@@ -152,7 +153,7 @@ impl Names<'_> {
             self.key().map(|(n, c)| format!("t.{} = m.c{n}::{}", quote(&c.name), cast(c))).collect();
         let mut marks = String::new();
         let (mut columns, mut tags) = (join(self.key().map(|(_, c)| quote(&c.name))), String::new());
-        columns.push_str(", _tags, _tag, _base");
+        columns.push_str(", _tags, _tag, _base, _image");
         for (n, name) in self.tags() {
             let wins = self.wins("w", n);
             let _ = write!(marks, ", {name} = CASE WHEN {wins} THEN {TAG} ELSE s.{name} END");
@@ -163,13 +164,13 @@ impl Names<'_> {
             "u AS MATERIALIZED (SELECT u.* FROM {rows} WHERE {gate}), \
              l AS MATERIALIZED (SELECT v.* FROM (SELECT u.* FROM u{order}) AS v \
              CROSS JOIN LATERAL (SELECT FROM {only} AS t WHERE {on_v} FOR NO KEY UPDATE) AS t), \
-             m AS MATERIALIZED (SELECT v.*, s.tracked, s.tags{known} FROM l AS v \
+             m AS MATERIALIZED (SELECT v.*, s.tracked, {after} AS after{known} FROM l AS v \
              LEFT JOIN LATERAL (SELECT true AS tracked, s._tags AS tags{found} FROM {shadow} AS s WHERE {s_on_v} FOR UPDATE) AS s \
              ON true), \
              w AS (UPDATE {only} AS t SET {set} FROM m WHERE {on_m} RETURNING m.*, ({same}) AS same), \
-             s AS (UPDATE {shadow} AS s SET _tags = {after}, _tag = {TAG}, _image = NULL{marks} \
+             s AS (UPDATE {shadow} AS s SET _tags = w.after, _tag = {TAG}, _image = {note}{marks} \
              FROM w WHERE w.same AND w.tracked AND {s_on_w} RETURNING 1), \
-             n AS (INSERT INTO {shadow} ({columns}) SELECT {key}, {after}, {TAG}, {EPOCH}{tags} \
+             n AS (INSERT INTO {shadow} ({columns}) SELECT {key}, w.after, {TAG}, {EPOCH}, {note}{tags} \
              FROM w WHERE w.same AND w.tracked IS NOT TRUE RETURNING 1)",
             gate = frame.gate,
             only = self.only,
@@ -180,6 +181,7 @@ impl Names<'_> {
             on_m = self.on_key("t", "m"),
             same = same.join(" AND "),
             after = tags_after(),
+            note = format_args!("CASE WHEN w.cleared <> '{{}}' AND cardinality(w.after) > 1 THEN {BLIND} END"),
             s_on_w = self.on_key("s", "w"),
             key = join(self.key().map(|(n, c)| format!("w.c{n}::{}", cast(c)))),
         );
@@ -212,16 +214,16 @@ impl Names<'_> {
     }
 }
 
-/// The set of tags of a row `w` that lives: without those that the transaction's author had seen, and with the transaction's own.
-/// A row that sync has not touched, or whose shadow says that it is dead, has the tag of such rows.
+/// The set of tags of a row `v` that lives and has the shadow `s`: without those that the transaction's author had seen, and with the
+/// transaction's own. A row that sync has not touched, or whose shadow says that it is dead, has the tag of such rows.
 fn tags_after() -> String {
     let is = |tag: &str| {
         format!("{tag}.at = x.at AND {tag}.source COLLATE \"C\" IS NOT DISTINCT FROM x.source COLLATE \"C\"")
     };
     format!(
         "ARRAY(SELECT ROW(x.at, x.source)::electric.tag \
-         FROM unnest(CASE WHEN w.tracked AND w.tags <> '{{}}' THEN w.tags ELSE ARRAY[{EPOCH}] END) AS x (at, source) \
-         WHERE NOT EXISTS (SELECT FROM unnest(w.cleared::electric.tag[]) AS c (at, source) WHERE {}) \
+         FROM unnest(CASE WHEN s.tracked AND s.tags <> '{{}}' THEN s.tags ELSE ARRAY[{EPOCH}] END) AS x (at, source) \
+         WHERE NOT EXISTS (SELECT FROM unnest(v.cleared::electric.tag[]) AS c (at, source) WHERE {}) \
          AND NOT EXISTS (SELECT FROM (SELECT ({TAG}).\"timestamp\" AS at, ({TAG}).source_id AS source) AS o WHERE {}) \
          UNION ALL SELECT {TAG})",
         is("c"),
