@@ -181,7 +181,8 @@ impl Names<'_> {
             on_m = self.on_key("t", "m"),
             same = same.join(" AND "),
             after = tags_after(),
-            note = format_args!("CASE WHEN w.cleared <> '{{}}' AND cardinality(w.after) > 1 THEN {BLIND} END"),
+            note =
+                format_args!("CASE WHEN w.cleared <> '{{}}' AND cardinality(w.after) > 1 THEN {BLIND} END"),
             s_on_w = self.on_key("s", "w"),
             key = join(self.key().map(|(n, c)| format!("w.c{n}::{}", cast(c)))),
         );
