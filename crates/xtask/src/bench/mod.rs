@@ -29,7 +29,7 @@ use rig::Rig;
 /// Which measurements to make, by their names; all if there are none.
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Bench {
-    /// Only these: start, memory, shapes, latency, connects, stream, journal, writes, bulk, proxy, fan-out, routing, initial, rush.
+    /// Only these: start, memory, shapes, latency, connects, stream, journal, writes, backlog, bulk, proxy, fan-out, routing, initial, rush.
     only: Vec<String>,
     /// Print the table without adding it to BENCHMARKS.md.
     #[arg(long)]
@@ -68,6 +68,9 @@ pub(crate) async fn run(bench: Bench) -> Result<()> {
     }
     if wanted("writes") {
         writes::measure(&rig, &mut report).await?;
+    }
+    if wanted("backlog") {
+        writes::backlog(&rig, &mut report).await?;
     }
     if wanted("bulk") {
         bulk::measure(&rig, &mut report).await?;

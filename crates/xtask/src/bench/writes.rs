@@ -50,6 +50,7 @@ const BACKLOG_AHEAD: usize = 256;
 /// Operations of an offline backlog.
 const BACKLOG: usize = 10_000;
 
+/// The rates, with so many clients at once.
 pub(super) async fn measure(rig: &Rig, report: &mut Report) -> Result<()> {
     clients::make_table(rig, "writes").await?;
     let admin = rig.connect().await?;
@@ -74,6 +75,13 @@ pub(super) async fn measure(rig: &Rig, report: &mut Report) -> Result<()> {
             Some(rate / limit),
         );
     }
+    Ok(())
+}
+
+/// What one client has written offline.
+pub(super) async fn backlog(rig: &Rig, report: &mut Report) -> Result<()> {
+    clients::make_table(rig, "writes").await?;
+    let mut first_client = 1_000;
     let backlogs = [(1, Does::Insert), (100, Does::Insert), (BACKLOG, Does::Insert), (1, Does::Update)];
     for (operations, does) in backlogs {
         let load = Load { clients: 1, transactions: BACKLOG / operations, operations, does };
@@ -105,8 +113,9 @@ async fn run(rig: &Rig, load: &Load, first_client: u32, ahead: usize) -> Result<
     admin.batch_execute("TRUNCATE writes").await?;
     let expected = load.clients as usize * load.transactions * load.operations;
     if load.does == Does::Update {
-        let rows = "INSERT INTO writes SELECT n - 1, 'as it was' FROM generate_series(1, $1::int8) n";
-        admin.execute(rows, &[&(expected as i64)]).await?;
+        let rows =
+            "INSERT INTO writes SELECT $1::int8 + n, 'as it was' FROM generate_series(0, $2::int8 - 1) n";
+        admin.execute(rows, &[&(i64::from(first_client) * 1_000_000), &(expected as i64)]).await?;
     }
     let mut all = Vec::new();
     for number in 0..load.clients {
@@ -117,7 +126,8 @@ async fn run(rig: &Rig, load: &Load, first_client: u32, ahead: usize) -> Result<
     rig.settle(&admin).await?;
     let started = Instant::now();
     let each = all.iter_mut().enumerate();
-    try_join_all(each.map(|(number, client)| write(number, client, load, ahead))).await?;
+    let first = |number: usize| (first_client as usize + number) * 1_000_000;
+    try_join_all(each.map(|(number, client)| write(first(number), client, load, ahead))).await?;
     let took = started.elapsed();
     let written = "SELECT count(*) FROM writes WHERE content <> 'as it was'";
     let count: i64 = admin.query_one(written, &[]).await?.get(0);
@@ -128,14 +138,14 @@ async fn run(rig: &Rig, load: &Load, first_client: u32, ahead: usize) -> Result<
     Ok(took)
 }
 
-/// Sends transactions, some ahead of their echoes, until all have come back.
-async fn write(number: usize, client: &mut Satellite, load: &Load, ahead: usize) -> Result<()> {
+/// Sends transactions, some ahead of their echoes, until all have come back. Nobody has had their keys before.
+async fn write(first: usize, client: &mut Satellite, load: &Load, ahead: usize) -> Result<()> {
     let mut tally = Tally::default();
     for sent in 0..load.transactions {
         while sent >= tally.echoes + ahead {
             tally.receive(client).await?;
         }
-        let ids = (0..load.operations).map(|n| (number * 1_000_000 + sent * load.operations + n).to_string());
+        let ids = (0..load.operations).map(|n| (first + sent * load.operations + n).to_string());
         let ids: Vec<String> = ids.collect();
         let ops = ids.iter().map(|id| {
             let row = [Some(id.as_bytes()), Some(b"content of a row of a client".as_slice())];
