@@ -66,6 +66,9 @@ pub(crate) async fn run(bench: Bench) -> Result<()> {
     if wanted("journal") {
         journal::measure(log, &mut report).await?;
     }
+    if wanted("writes") || wanted("backlog") {
+        writes::prepare(&rig).await?;
+    }
     if wanted("writes") {
         writes::measure(&rig, &mut report).await?;
     }

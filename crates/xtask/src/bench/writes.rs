@@ -50,9 +50,13 @@ const BACKLOG_AHEAD: usize = 256;
 /// Operations of an offline backlog.
 const BACKLOG: usize = 10_000;
 
+/// Makes the table.
+pub(super) async fn prepare(rig: &Rig) -> Result<()> {
+    clients::make_table(rig, "writes").await
+}
+
 /// The rates, with so many clients at once.
 pub(super) async fn measure(rig: &Rig, report: &mut Report) -> Result<()> {
-    clients::make_table(rig, "writes").await?;
     let admin = rig.connect().await?;
     admin
         .batch_execute(
@@ -80,7 +84,6 @@ pub(super) async fn measure(rig: &Rig, report: &mut Report) -> Result<()> {
 
 /// What one client has written offline.
 pub(super) async fn backlog(rig: &Rig, report: &mut Report) -> Result<()> {
-    clients::make_table(rig, "writes").await?;
     let mut first_client = 1_000;
     let backlogs = [(1, Does::Insert), (100, Does::Insert), (BACKLOG, Does::Insert), (1, Does::Update)];
     for (operations, does) in backlogs {
