@@ -33,6 +33,7 @@ async fn one(rig: &Rig, report: &mut Report, table: &str, rows: usize, clause: O
     let query = format!("SELECT id, content FROM {table}{}", condition.unwrap_or_default());
     let limit = baseline::copy_out(rig, &query).await?;
     // What was written has to have passed through the service first: that is another measurement.
+    rig.settle(&rig.connect().await?).await?;
     let mut client = clients::connect(rig, 2).await?;
     clients::catch_up(rig, &mut client).await?;
     let before = rig.memory()?.resident;
