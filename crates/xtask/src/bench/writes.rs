@@ -84,12 +84,10 @@ pub(super) async fn measure(rig: &Rig, report: &mut Report) -> Result<()> {
 
 /// What one client has written offline.
 pub(super) async fn backlog(rig: &Rig, report: &mut Report) -> Result<()> {
-    let mut first_client = 1_000;
     let backlogs = [(1, Does::Insert), (100, Does::Insert), (BACKLOG, Does::Insert), (1, Does::Update)];
-    for (operations, does) in backlogs {
+    for (client, (operations, does)) in (1_000..).zip(backlogs) {
         let load = Load { clients: 1, transactions: BACKLOG / operations, operations, does };
-        let took = run(rig, &load, first_client, BACKLOG_AHEAD).await?;
-        first_client += 1;
+        let took = run(rig, &load, client, BACKLOG_AHEAD).await?;
         let kind = if does == Does::Update { "updates" } else { "operations" };
         report.row(
             &format!("an offline backlog of {BACKLOG} {kind}, {operations} in a transaction"),
