@@ -319,6 +319,32 @@ fn play(actions: &[Vec<Action>]) -> (Vec<Migration>, Vec<Schema>) {
     (migrations, schemas)
 }
 
+/// Each has a row that refers to one of the other, so neither can go first.
+#[test]
+fn tables_that_refer_to_each_other_make_room_for_another() {
+    let enable = |name, same, parent| vec![Action::Enable { name, same, parent, typed: false }];
+    let (migrations, schemas) = play(&[
+        enable(1, false, None),
+        enable(3, false, Some(1)),
+        vec![Action::Remove(1)],
+        enable(1, true, Some(3)),
+        vec![Action::Remove(3)],
+        enable(3, false, None),
+    ]);
+    let mut at = schemas.iter();
+    replay(&migrations, |db| fill(db, at.next().unwrap()));
+    assert!(
+        migrations
+            .last()
+            .unwrap()
+            .script(schema::Dialect::Sqlite)
+            .contains("PRAGMA defer_foreign_keys = ON;")
+    );
+    assert!(
+        migrations.last().unwrap().script(schema::Dialect::Postgres).contains("SET CONSTRAINTS ALL DEFERRED")
+    );
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
 

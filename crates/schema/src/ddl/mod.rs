@@ -51,6 +51,16 @@ pub(crate) fn drop_table(name: &str) -> Statement {
     }
 }
 
+/// Foreign keys count when the migration is done: for tables that refer to each other and go together, none of which can be the
+/// first one.
+pub(crate) fn defer_foreign_keys() -> Statement {
+    Statement {
+        kind: StatementKind::CreateTable,
+        sqlite: Some(sqlite::DEFER_FOREIGN_KEYS.to_owned()),
+        postgres: "SET CONSTRAINTS ALL DEFERRED".to_owned(),
+    }
+}
+
 /// `DROP INDEX IF EXISTS`.
 pub(crate) fn drop_index(name: &str) -> Statement {
     Statement {

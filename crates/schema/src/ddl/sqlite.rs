@@ -37,6 +37,9 @@ pub(super) fn drop_table(name: &str) -> String {
     format!("DROP TABLE IF EXISTS {};\n", quote_sqlite(name))
 }
 
+/// Until the transaction ends.
+pub(super) const DEFER_FOREIGN_KEYS: &str = "PRAGMA defer_foreign_keys = ON;\n";
+
 pub(super) fn drop_index(name: &str) -> String {
     format!("DROP INDEX IF EXISTS {};\n", quote_sqlite(name))
 }

@@ -173,8 +173,11 @@ impl<'a> Builder<'a> {
     fn create(&mut self, table: Table) {
         let table = Arc::new(table);
         let dropped = self.schema.drop_retired(&table.name);
-        let mut statements: Vec<Statement> =
-            dropped.iter().map(|table| ddl::drop_table(&table.name)).collect();
+        let mut statements: Vec<Statement> = Vec::new();
+        if refer_in_circles(&dropped) {
+            statements.push(ddl::defer_foreign_keys());
+        }
+        statements.extend(dropped.iter().map(|table| ddl::drop_table(&table.name)));
         statements.extend(self.schema.drop_index(&table.name).map(|index| ddl::drop_index(&index)));
         let is_missing = |fk: &ForeignKey| fk.references != table.id && !self.schema.is_live(fk.references);
         statements.push(ddl::create_table(&table, is_missing));
@@ -321,4 +324,13 @@ fn orphaned(table: &Table, fk: &ForeignKey) -> String {
          electrify that again, or drop the foreign key",
         table.name, fk.name, fk.referenced_table
     )
+}
+
+/// Whether one of these tables, of which those that refer to others should come before them, refers to one before it.
+fn refer_in_circles(tables: &[Arc<Table>]) -> bool {
+    let refers = |table: &Table, to: &Table| {
+        table.foreign_keys.iter().any(|fk| fk.referenced_table.eq_ignore_ascii_case(&to.name))
+    };
+    let before = |n: usize| tables.get(..n).unwrap_or_default();
+    tables.iter().enumerate().any(|(n, table)| before(n).iter().any(|earlier| refers(table, earlier)))
 }
