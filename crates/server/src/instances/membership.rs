@@ -62,8 +62,9 @@ impl Membership {
     }
 
     /// Begins the step over the next transaction that touches the shape's tables. Whether it is done; if not, rows have to be
-    /// read for it.
+    /// read for it, and until then everything before it is known.
     pub(super) fn apply(&mut self, transaction: &Transaction) -> bool {
+        self.pass_over(Lsn(transaction.lsn.0.saturating_sub(1)));
         let mut step = Step::new(transaction.lsn, self.graph.apply(transaction));
         step.want = step.pass.next(&mut self.graph);
         let is_done = step.want.is_none();

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use change::Lsn;
+use testkit::{Cluster, Options};
 
 use super::{
     oracle::check,
@@ -173,6 +174,41 @@ async fn what_was_is_known_while_rows_are_being_read() {
     reach(&*tracker, end).await;
     check(&setting, "alice", &*tracker, from, end);
     assert_eq!(tracker.members(from), before);
+}
+
+/// A commit is in the stream before queries see it; for as long as a standby is waited for, here. The snapshot that rows are read
+/// from for the transactions before it is of no use for its own, and nobody asks for those yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_queries_do_not_see_yet_holds_nobody_up_who_does_not_ask_for_it() {
+    let cluster =
+        tokio::task::spawn_blocking(|| Cluster::temporary(&Options::default()).unwrap()).await.unwrap();
+    let setting = Setting::alone(&cluster).await;
+    setting.run("SET synchronous_commit = local").await;
+    let from = setting.run_through(&projects(4)).await;
+    let tracker = setting.track("alice", from);
+    reach(&*tracker, from).await;
+
+    setting.run("UPDATE projects SET electric_user_id = 'alice' WHERE id = 2").await;
+    let end = setting.run_through("INSERT INTO noise VALUES (1, '')").await;
+    setting.run("ALTER SYSTEM SET synchronous_standby_names = 'nobody'").await;
+    setting.run("SELECT pg_reload_conf()").await;
+    let other = connect(&setting).await;
+    let process: i32 = other.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0);
+    let has_to_wait = "SELECT current_setting('synchronous_standby_names') = 'nobody'";
+    until(|| async { other.query_one(has_to_wait, &[]).await.unwrap().get(0) }).await;
+    let unseen = other.batch_execute("UPDATE projects SET electric_user_id = 'alice' WHERE id = 3");
+    let asked = async {
+        until(|| std::future::ready(setting.stream.newest_transaction() > end)).await;
+        reach(&*tracker, end).await;
+        check(&setting, "alice", &*tracker, from, end);
+        setting.run(&format!("SELECT pg_cancel_backend({process})")).await;
+    };
+    // Whoever is cancelled has committed.
+    let (committed, ()) = tokio::join!(unseen, asked);
+    committed.unwrap();
+    let end = setting.caught_up().await;
+    reach(&*tracker, end).await;
+    check(&setting, "alice", &*tracker, from, end);
 }
 
 /// Another session like an app's.

@@ -19,7 +19,7 @@ use postgres::{
 };
 use session::{Delivery, Lost, Tracker};
 use shapes::{Key, Plan, RelationDef, SelectDef, Shape, ShapeDef, ShapeLimits};
-use testkit::Database;
+use testkit::{Cluster, Database};
 use tokio::task::JoinHandle;
 use tokio_postgres::Client;
 
@@ -88,8 +88,21 @@ impl Setting {
         Setting::over(Settings::default(), make).await
     }
 
+    /// In a cluster of its own, whose settings a test may change.
+    pub async fn alone(cluster: &Cluster) -> Setting {
+        let in_memory = |start, history: &History| Stream::in_memory(start, WIDE, history);
+        Setting::of(&Database::create_in(cluster).await, Settings::default(), in_memory).await
+    }
+
     async fn over(settings: Settings, stream: impl FnOnce(Lsn, &History) -> Stream) -> Setting {
-        let database = Database::create().await;
+        Setting::of(&Database::create().await, settings, stream).await
+    }
+
+    async fn of(
+        database: &Database,
+        settings: Settings,
+        stream: impl FnOnce(Lsn, &History) -> Stream,
+    ) -> Setting {
         let (config, _) = ConnectConfig::parse(&database.url, Some(false), None).unwrap();
         let mut app = connect(&config, Purpose::Tool).await.unwrap();
         install(&mut app).await.unwrap();
@@ -178,7 +191,8 @@ impl Setting {
 }
 
 async fn follow(mut replication: replication::Stream, stream: Weak<Stream>) {
-    while let Ok(events) = replication.next_batch().await {
+    loop {
+        let events = replication.next_batch().await.expect("the stream goes on while a test follows it");
         let Some(stream) = stream.upgrade() else { return };
         for event in events {
             match event {
