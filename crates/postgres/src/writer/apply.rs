@@ -389,7 +389,7 @@ pub(super) fn parameters<'a>(
         kind,
         Kind::Entomb | Kind::InsertShadows | Kind::UpdateShadows | Kind::Bury | Kind::Withdraw
     );
-    if tagged || matches!(kind, Kind::Fresh(_) | Kind::Live(_)) {
+    if tagged || matches!(kind, Kind::Fresh(_) | Kind::Live(_) | Kind::Gone(_)) {
         parameters.push(Box::new(OwnTag(tag)));
     }
     let given = |rows: &[&'a Merged]| Values(rows.iter().map(|row| Some(&row.given)).collect());
@@ -398,6 +398,10 @@ pub(super) fn parameters<'a>(
     match kind {
         Kind::Delete | Kind::CheckGone => {
             parameters.extend(key_arrays(table, &rows.iter().map(|row| row.key.as_slice())));
+        }
+        Kind::Gone(_) => {
+            parameters.extend(key_arrays(table, &rows.iter().map(|row| row.key.as_slice())));
+            parameters.push(Box::new(tags(rows)));
         }
         Kind::InsertShadows | Kind::UpdateShadows => {
             parameters.extend(key_arrays(table, &rows.iter().map(|row| row.key.as_slice())));

@@ -1,7 +1,7 @@
 //! Transactions that need no look beforehand: the fast way for most of what apps write.
 //!
-//! A row that its author has just made has a key that nobody else has thought of, and a row that its author changes is there as a
-//! rule. So everything can be sent at once, as statements that fail if that is not so: see [`super::whole`]. Then nothing has
+//! A row that its author has just made has a key that nobody else has thought of, and a row that its author changes or deletes is
+//! there as a rule. So everything can be sent at once, as statements that fail if that is not so: see [`super::whole`]. Then nothing has
 //! happened, and the transaction goes the long way.
 
 use std::sync::Arc;
@@ -45,10 +45,13 @@ struct QuickTable {
     fresh: Vec<Merged>,
     /// Rows that are changed.
     live: Vec<Merged>,
+    /// Rows that are deleted.
+    gone: Vec<Merged>,
 }
 
 impl<'a> Quick<'a> {
-    /// `None` for a transaction that can't go this way: it deletes, makes rows again, or has keys that Postgres must be asked about.
+    /// `None` for a transaction that can't go this way: it makes or changes rows and
+    /// deletes them as well, or has keys that Postgres must be asked about.
     pub fn new(tx: &'a ClientTransaction, schema: &Schema) -> Option<Quick<'a>> {
         if tx.timestamp_ms > LAST_MS || tx.ops.is_empty() {
             return None;
@@ -60,7 +63,7 @@ impl<'a> Quick<'a> {
         let order = parents_first(&tables.iter().map(|table| &*table.table).collect::<Vec<_>>());
         let order: Vec<_> = order.iter().filter_map(|n| Some(tables.get(*n)?.table.id)).collect();
         tables.sort_by_key(|table| order.iter().position(|id| *id == table.table.id));
-        let rows = tables.iter().flat_map(|table| table.fresh.iter().chain(&table.live));
+        let rows = tables.iter().flat_map(|table| table.rows());
         Some(Quick { tx, weight: rows.map(Merged::weight).sum(), tag, tables })
     }
 }
@@ -71,21 +74,31 @@ impl QuickTable {
             return None;
         }
         let table = batch.table;
-        let (mut fresh, mut live) = (Vec::new(), Vec::new());
+        let (mut fresh, mut live, mut gone) = (Vec::new(), Vec::new(), Vec::new());
         for row in batch.rows {
             let is_made =
                 row.ops.first().is_some_and(|op| op.kind == ClientOpKind::Insert && op.clear.is_empty());
-            let changes = row.ops.iter().skip(usize::from(is_made));
-            let only =
-                |op: &&change::ClientOp| matches!(op.kind, ClientOpKind::Update | ClientOpKind::Compensation);
-            if !changes.copied().all(|op| only(&op)) {
+            let mut changes = row.ops.iter().skip(usize::from(is_made)).map(|op| op.kind);
+            if matches!(&*row.ops, [only] if only.kind == ClientOpKind::Delete) {
+                gone.push(row);
+            } else if !changes.all(|kind| matches!(kind, ClientOpKind::Update | ClientOpKind::Compensation)) {
                 return None;
+            } else if is_made {
+                fresh.push(row);
+            } else {
+                live.push(row);
             }
-            if is_made { fresh.push(row) } else { live.push(row) }
         }
         let unseen = |rows: Vec<RowOps<'_>>| FoundRows::unseen(rows).merge(&table, tag, Manner::Apply);
-        let live = live.into_iter().map(|row| Merged::in_place(row, &table)).collect();
-        Some(QuickTable { fresh: unseen(fresh), live, table })
+        let in_place = |rows: Vec<RowOps<'_>>| {
+            rows.into_iter().map(|row| Merged::in_place(row, &table)).collect::<Vec<Merged>>()
+        };
+        let (live, gone) = (in_place(live), in_place(gone));
+        Some(QuickTable { fresh: unseen(fresh), live, gone, table })
+    }
+
+    fn rows(&self) -> impl Iterator<Item = &Merged> {
+        self.fresh.iter().chain(&self.live).chain(&self.gone)
     }
 }
 
@@ -112,23 +125,24 @@ impl<'a> Ready<'a> {
         (after, hasty): (Option<&'a ClientTransaction>, bool),
     ) -> Result<Option<Ready<'a>>, Error> {
         let mut watched = false;
-        for QuickTable { table, live, .. } in &quick.tables {
+        for QuickTable { table, live, gone, .. } in &quick.tables {
             let is_watched = session.is_watched(table).await?;
-            if is_watched && !live.is_empty() {
+            if is_watched && !(live.is_empty() && gone.is_empty()) {
                 return Ok(None);
             }
             watched |= is_watched;
         }
         let place = if after.is_some() { Place::Next } else { Place::First };
         let mut writes = Vec::new();
-        if let [QuickTable { table, fresh, live }] = &*quick.tables
+        if let [QuickTable { table, fresh, live, gone }] = &*quick.tables
             && !watched
         {
             let omitted = fresh.first().map(|row| row.omitted(table)).unwrap_or_default();
             let alike = fresh.iter().all(|row| row.omitted(table) == omitted);
-            let (kind, rows) = match (&**fresh, &**live) {
-                ([], live) => (Kind::Live(place), live),
-                (fresh, []) if fresh.len() <= MOST_FRESH && alike => (Kind::Fresh(place), fresh),
+            let (kind, rows) = match (&**fresh, &**live, &**gone) {
+                ([], live, []) => (Kind::Live(place), live),
+                ([], [], gone) => (Kind::Gone(place), gone),
+                (fresh, [], []) if fresh.len() <= MOST_FRESH && alike => (Kind::Fresh(place), fresh),
                 _ => (Kind::Live(place), [].as_slice()),
             };
             prepare(session, &mut writes, (kind, &omitted), table, &quick.tag, rows.iter()).await?;
@@ -140,11 +154,15 @@ impl<'a> Ready<'a> {
             }
             writes.clear();
         }
-        for QuickTable { table, fresh, live } in &quick.tables {
+        for QuickTable { table, fresh, live, .. } in &quick.tables {
             let (tables, tag) = (std::slice::from_ref(table), &quick.tag);
             writes.extend(plan_writes(session, tag, tables, std::slice::from_ref(fresh)).await?);
             let kind = (Kind::Live(Place::Within), &[] as &[usize]);
             prepare(session, &mut writes, kind, table, tag, live.iter()).await?;
+        }
+        for QuickTable { table, gone, .. } in quick.tables.iter().rev() {
+            let kind = (Kind::Gone(Place::Within), &[] as &[usize]);
+            prepare(session, &mut writes, kind, table, &quick.tag, gone.iter()).await?;
         }
         Ok(Some(Ready::Several(quick, Start { after, hasty }, writes)))
     }

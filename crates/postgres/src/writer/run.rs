@@ -27,6 +27,9 @@ const MOST: usize = 256;
 /// The most bytes of them, roughly.
 const MOST_BYTES: usize = 4 << 20;
 
+/// The most transactions that go the long way before another is tried.
+const LONGEST_DETOUR: usize = 32;
+
 /// Applies transactions of one client in their order.
 pub struct Run<'a> {
     transactions: &'a [&'a ClientTransaction],
@@ -38,11 +41,22 @@ pub struct Run<'a> {
     pub may_settle: bool,
     /// How many may be sent ahead: few after one that did not go that way.
     width: usize,
+    /// How many go the long way without having been tried, and how many will the next time that one has been tried in vain.
+    detour: usize,
+    next_detour: usize,
 }
 
 impl<'a> Run<'a> {
     pub fn new(transactions: &'a [&'a ClientTransaction]) -> Run<'a> {
-        Run { transactions, outcomes: Vec::new(), is_loose: false, may_settle: false, width: MOST }
+        Run {
+            transactions,
+            outcomes: Vec::new(),
+            is_loose: false,
+            may_settle: false,
+            width: MOST,
+            detour: 0,
+            next_detour: 0,
+        }
     }
 
     /// Begins, or begins anew, at the first transaction. Returns what became of the first ones, all durable; or why there is none.
@@ -66,10 +80,12 @@ impl<'a> Run<'a> {
 
     async fn go(&mut self, session: &mut Session, schema: &Schema) -> Result<(), Failure> {
         while !self.rest().is_empty() {
-            let stretch = if self.may_settle { Vec::new() } else { self.stretch(schema) };
+            let is_tried = !self.may_settle && self.detour == 0;
+            let stretch = if is_tried { self.stretch(schema) } else { Vec::new() };
             if !stretch.is_empty() && self.send(session, &stretch).await? {
                 continue;
             }
+            self.detour = self.detour.saturating_sub(1);
             self.long_way(session, schema).await?;
         }
         Ok(())
@@ -116,6 +132,7 @@ impl<'a> Run<'a> {
         let applied = answers.iter().rposition(|answer| matches!(answer, Ok(true))).map_or(0, |n| n + 1);
         if applied > 0 {
             self.is_loose = applied <= last;
+            self.next_detour = 0;
         }
         // What stands before one that was applied had been before, if it was not now.
         let outcome = |answer: &Result<bool, Error>| match answer {
@@ -138,6 +155,9 @@ impl<'a> Run<'a> {
     async fn give_up(&mut self, session: &mut Session, error: Error) -> Result<bool, Failure> {
         session.forget_watched();
         self.width = 1;
+        // The one that failed, at first.
+        self.detour = self.next_detour + 1;
+        self.next_detour = (self.detour * 2 - 1).min(LONGEST_DETOUR);
         match undo(session, error, &[]).await {
             failure @ Failure::Transient(_) => Err(failure),
             Failure::Race(_) | Failure::Permanent(_) => Ok(false),

@@ -14,7 +14,7 @@ use crate::sql_type::{cast, full_cast, printed};
 
 /// What a statement does.
 ///
-/// The last two are told of in [`super::whole`].
+/// The last three are told of in [`super::whole`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// `(keys…)` → the canonical texts of the keys, in order.
@@ -47,6 +47,8 @@ pub enum Kind {
     Fresh(Place),
     /// `(tag, columns…, given, cleared)`: live rows with their shadows, merged by Postgres.
     Live(Place),
+    /// `(tag, keys…, cleared)`: live rows that go, with their shadows.
+    Gone(Place),
 }
 
 /// How many rows a statement takes.
@@ -135,6 +137,7 @@ pub fn sql(kind: Kind, arity: Arity, table: &Table, omitted: &[usize]) -> String
         Kind::Withdraw => names.bury(WITHDRAWN),
         Kind::Fresh(place) => names.fresh(omitted, place),
         Kind::Live(place) => names.live(place),
+        Kind::Gone(place) => names.gone(place),
     }
 }
 
@@ -189,7 +192,7 @@ impl<'a> Names<'a> {
         tags.filter_map(|(n, name)| name.as_ref().map(|name| (n, quote(name))))
     }
 
-    fn key_names(&self) -> String {
+    pub(super) fn key_names(&self) -> String {
         join(self.key().map(|(_, c)| quote(&c.name)), ", ")
     }
 
@@ -324,23 +327,25 @@ impl<'a> Names<'a> {
         )
     }
 
-    // Not one statement with the delete: rules on DELETE would not allow that.
-    fn entomb(&self) -> String {
+    /// The image of a row `t` for its tombstone: values as replication prints them, changed for those that are not of the key.
+    pub(super) fn image(&self, change: impl Fn(usize, &Column, String) -> String) -> String {
         let value = |n: usize, c: &Column| {
             let kept = printed(&format!("t.{}", quote(&c.name)), c);
-            match self.table.primary_key.contains(&n) {
-                true => kept,
-                false => {
-                    let given = printed(&format!("(u.c{n}::{})", full_cast(c)), c);
-                    format!("CASE WHEN get_bit(u.given, {n}) = 1 THEN {given} ELSE {kept} END")
-                }
-            }
+            if self.table.primary_key.contains(&n) { kept } else { change(n, c, kept) }
         };
-        let image = format!(
+        format!(
             "jsonb_object(ARRAY[{}], ARRAY[{}]::text[])",
             join(self.columns().map(|(_, c)| constant(&c.name)), ", "),
             join(self.columns().map(|(n, c)| value(n, c)), ", ")
-        );
+        )
+    }
+
+    // Not one statement with the delete: rules on DELETE would not allow that.
+    fn entomb(&self) -> String {
+        let image = self.image(|n, c, kept| {
+            let given = printed(&format!("(u.c{n}::{})", full_cast(c)), c);
+            format!("CASE WHEN get_bit(u.given, {n}) = 1 THEN {given} ELSE {kept} END")
+        });
         let mut set = format!("_tags = '{{}}', _tag = {TAG}, _image = {image}");
         for (n, name) in self.tags() {
             let _ =

@@ -1,8 +1,9 @@
 //! Statements that need no look beforehand, and that can be a whole client transaction each: acknowledgement, rows and shadows.
 //!
 //! Such a statement is its own Postgres transaction: one message there, one back, and what holds for one holds for all of it.
-//! Rows that are new are just inserted. Rows that live are locked, merged with and written where they are, by the same rules as
-//! everywhere (spec 05 §1.4). Whenever things are not as the statement assumes (a row is there already, or is not there any
+//! Rows that are new are just inserted, and take over the tombstones of those that were deleted before. Rows that live are locked,
+//! merged with and written where they are, by the same rules as everywhere (spec 05 §1.4). Rows that are deleted leave their
+//! tombstones, if their author had seen all that kept them alive. Whenever things are not as the statement assumes (a row is there already, or is not there any
 //! more; a trigger has kept it from being written), it fails as a lost race, and the transaction goes the long way.
 //!
 //! All parts of a statement see the same state of the database, and the users' `AFTER` triggers come when all parts are done.
@@ -103,7 +104,8 @@ impl Names<'_> {
         self.columns().filter(move |(n, _)| !omitted.contains(n))
     }
 
-    /// Rows that are new, with their shadows: `(tag, columns…, marked)`.
+    /// Rows that are new, with their shadows: `(tag, columns…, marked)`. The shadow may be there with a tombstone, if nothing in that
+    /// stands against the new values.
     pub(super) fn fresh(&self, omitted: &[usize], place: Place) -> String {
         let frame = Frame::new(place, 3 + self.table.columns.len());
         let rows = self.rows(2, self.columns(), &[("marked", "bytea")]);
@@ -115,18 +117,25 @@ impl Names<'_> {
         let mut tags = join(self.key().map(|(n, c)| format!("u.c{n}::{}", cast(c))));
         columns.push_str(", _tags, _tag");
         let _ = write!(tags, ", ARRAY[{TAG}], {TAG}");
+        let (mut set, mut free) = (String::new(), String::new());
         for (n, name) in self.tags() {
             let _ = write!(columns, ", {name}");
             let _ = write!(tags, ", CASE WHEN get_bit(u.marked, {n}) = 1 THEN {TAG} END");
+            let _ = write!(set, ", {name} = excluded.{name}");
+            let older = is_older(&format!("coalesce(d.{name}, d._base)"));
+            let _ = write!(free, " AND excluded.{name} IS NOT NULL AND {older}");
         }
         let parts = format!(
             "u AS MATERIALIZED (SELECT u.* FROM {rows} WHERE {}), \
              w AS (INSERT INTO {} ({names}) OVERRIDING SYSTEM VALUE SELECT {values} FROM u RETURNING {made}), \
-             s AS (INSERT INTO {} ({columns}) SELECT {tags} FROM u, w WHERE {} RETURNING 1)",
+             s AS (INSERT INTO {} AS d ({columns}) SELECT {tags} FROM u, w WHERE {} \
+             ON CONFLICT ({}) DO UPDATE SET _tags = excluded._tags, _tag = excluded._tag, _image = NULL{set} \
+             WHERE d._tags = '{{}}'{free} RETURNING 1)",
             frame.gate,
             self.main,
             self.shadow,
             same.join(" AND "),
+            self.key_names(),
         );
         frame.around(self, &parts, "(SELECT count(*) FROM s)")
     }
@@ -137,12 +146,7 @@ impl Names<'_> {
     pub(super) fn live(&self, place: Place) -> String {
         let frame = Frame::new(place, 4 + self.table.columns.len());
         let rows = self.rows(2, self.columns(), &[("given", "bytea"), ("cleared", "text")]);
-        let order = match self.arity {
-            Arity::One => String::new(),
-            Arity::Many => {
-                format!(" ORDER BY {}", join(self.key().map(|(n, c)| format!("u.c{n}::{}", cast(c)))))
-            }
-        };
+        let order = self.in_order();
         let mut known = String::new();
         let mut found = String::new();
         for (n, name) in self.tags() {
@@ -207,26 +211,78 @@ impl Names<'_> {
         if !self.tags().any(|(n, _)| n == column) {
             return given;
         }
-        let theirs = format!("({row}.t{column})");
-        format!(
-            "({given} AND ({theirs}.\"timestamp\" > ({TAG}).\"timestamp\" OR ({theirs}.\"timestamp\" = ({TAG}).\"timestamp\" \
-             AND ({theirs}.source_id IS NULL OR {theirs}.source_id COLLATE \"C\" > ({TAG}).source_id COLLATE \"C\"))) IS NOT TRUE)"
-        )
+        format!("({given} AND {})", is_older(&format!("{row}.t{column}")))
+    }
+
+    /// Rows that live and go, with their shadows: `(tag, keys…, cleared)`. They are deleted by whoever had seen all that keeps them
+    /// alive.
+    pub(super) fn gone(&self, place: Place) -> String {
+        let frame = Frame::new(place, 3 + self.table.primary_key.len());
+        let parts = format!(
+            "u AS MATERIALIZED (SELECT u.* FROM {rows} WHERE {gate}), \
+             l AS MATERIALIZED (SELECT v.* FROM (SELECT u.* FROM u{order}) AS v \
+             CROSS JOIN LATERAL (SELECT FROM {only} AS t WHERE {on_v} FOR UPDATE) AS t), \
+             m AS MATERIALIZED (SELECT v.*, s.tracked FROM l AS v \
+             LEFT JOIN LATERAL (SELECT true AS tracked, s._tags AS tags FROM {shadow} AS s WHERE {s_on_v} FOR UPDATE) AS s ON true \
+             WHERE NOT EXISTS ({unseen})), \
+             w AS (DELETE FROM {only} AS t USING m WHERE {on_m} RETURNING m.*, {image} AS image), \
+             s AS (UPDATE {shadow} AS s SET _tags = '{{}}', _tag = {TAG}, _image = w.image \
+             FROM w WHERE w.tracked AND {s_on_w} RETURNING 1), \
+             n AS (INSERT INTO {shadow} ({keys}, _tags, _tag, _base, _image) SELECT {key}, '{{}}', {TAG}, {EPOCH}, w.image \
+             FROM w WHERE w.tracked IS NOT TRUE RETURNING 1)",
+            rows = self.rows(2, self.key(), &[("cleared", "text")]),
+            gate = frame.gate,
+            order = self.in_order(),
+            only = self.only,
+            shadow = self.shadow,
+            on_v = self.on_key("t", "v"),
+            s_on_v = self.on_key("s", "v"),
+            unseen = tags_unseen(),
+            on_m = self.on_key("t", "m"),
+            image = self.image(|_, _, kept| kept),
+            s_on_w = self.on_key("s", "w"),
+            keys = self.key_names(),
+            key = join(self.key().map(|(n, c)| format!("w.c{n}::{}", cast(c)))),
+        );
+        frame.around(self, &parts, "(SELECT count(*) FROM s) + (SELECT count(*) FROM n)")
+    }
+
+    /// How several rows are sorted to be locked.
+    fn in_order(&self) -> String {
+        match self.arity {
+            Arity::One => String::new(),
+            Arity::Many => {
+                format!(" ORDER BY {}", join(self.key().map(|(n, c)| format!("u.c{n}::{}", cast(c)))))
+            }
+        }
     }
 }
 
+/// That a tag, or none, is not greater than the transaction's own.
+fn is_older(theirs: &str) -> String {
+    format!(
+        "((({theirs}).\"timestamp\" > ({TAG}).\"timestamp\" OR (({theirs}).\"timestamp\" = ({TAG}).\"timestamp\" \
+         AND (({theirs}).source_id IS NULL OR ({theirs}).source_id COLLATE \"C\" > ({TAG}).source_id COLLATE \"C\"))) IS NOT TRUE)"
+    )
+}
+
 /// The set of tags of a row `v` that lives and has the shadow `s`: without those that the transaction's author had seen, and with the
-/// transaction's own. A row that sync has not touched, or whose shadow says that it is dead, has the tag of such rows.
+/// transaction's own.
 fn tags_after() -> String {
+    format!("ARRAY({} UNION ALL SELECT {TAG})", tags_unseen())
+}
+
+/// The tags of such a row, but for the transaction's own, that its author had not seen. A row that sync has not touched, or whose
+/// shadow says that it is dead, has the tag of such rows.
+fn tags_unseen() -> String {
     let is = |tag: &str| {
         format!("{tag}.at = x.at AND {tag}.source COLLATE \"C\" IS NOT DISTINCT FROM x.source COLLATE \"C\"")
     };
     format!(
-        "ARRAY(SELECT ROW(x.at, x.source)::electric.tag \
+        "SELECT ROW(x.at, x.source)::electric.tag \
          FROM unnest(CASE WHEN s.tracked AND s.tags <> '{{}}' THEN s.tags ELSE ARRAY[{EPOCH}] END) AS x (at, source) \
          WHERE NOT EXISTS (SELECT FROM unnest(v.cleared::electric.tag[]) AS c (at, source) WHERE {}) \
-         AND NOT EXISTS (SELECT FROM (SELECT ({TAG}).\"timestamp\" AS at, ({TAG}).source_id AS source) AS o WHERE {}) \
-         UNION ALL SELECT {TAG})",
+         AND NOT EXISTS (SELECT FROM (SELECT ({TAG}).\"timestamp\" AS at, ({TAG}).source_id AS source) AS o WHERE {})",
         is("c"),
         is("o")
     )

@@ -13,12 +13,15 @@ use super::{
     rig::Rig,
 };
 
-/// Each row that is made is noted, by a trigger of the users' own, with the statement that made it.
+/// Each row that is made, changed or deleted is noted, by a trigger of the users' own, with the statement that did it.
 const ITEMS: &str = "CREATE TABLE items (id int4 PRIMARY KEY, value text CHECK (value <> 'bad'), other int4); \
     CREATE TABLE noted (id int4, query text); \
     CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS \
-        $$ BEGIN INSERT INTO noted VALUES (NEW.id, current_query()); RETURN NEW; END $$; \
-    CREATE TRIGGER note BEFORE INSERT OR UPDATE ON items FOR EACH ROW EXECUTE FUNCTION note()";
+        $$ BEGIN \
+            INSERT INTO noted VALUES (coalesce(NEW.id, OLD.id), current_query()); \
+            RETURN CASE WHEN TG_OP = 'DELETE' THEN OLD ELSE NEW END; \
+        END $$; \
+    CREATE TRIGGER note BEFORE INSERT OR UPDATE OR DELETE ON items FOR EACH ROW EXECUTE FUNCTION note()";
 
 const WAITS: &str = "SELECT count(*) > 0 FROM pg_stat_activity \
     WHERE datname = current_database() AND application_name LIKE '%writer%' AND wait_event_type = 'Lock'";
@@ -72,6 +75,38 @@ async fn new_rows_and_changes_of_rows_need_one_statement_each() {
         (&[Applied::Duplicate; 80][..], &[Applied::Committed; 10][..])
     );
     assert_eq!(text(&client, "SELECT count(*) FROM noted").await.as_deref(), Some("90"));
+}
+
+#[tokio::test]
+async fn rows_that_go_and_come_again_need_one_statement_each() {
+    let fixture = Fixture::new(ITEMS, &["items"]).await;
+    let (writer, client) = (fixture.writer(1), fixture.db.client().await);
+    let author = fresh_client();
+    let made = inserts(&fixture, &author, 1..=40);
+    assert_eq!(all(&writer, &made).await, (vec![Applied::Committed; 40], None));
+    // One that sync has not touched.
+    let untouched =
+        "INSERT INTO items VALUES (41, 'pg'); DELETE FROM electric.shadow__public__items WHERE id = 41";
+    client.batch_execute(untouched).await.expect("a row from before");
+    let delete = |id: u32| {
+        let mut op = clearing(fixture.delete("items", &id.to_string()), &[&format!("{author}@{id}000")]);
+        op.clear.insert(change::Tag::EPOCH);
+        op
+    };
+    let again = |id: u32| fixture.insert("items", &[&id.to_string(), "again", "1"]);
+    let mut run: Vec<_> = (41..=81).map(|lsn| tx(&author, lsn, [delete(lsn - 40)])).collect();
+    run.extend((82..=101).map(|lsn| tx(&author, lsn, [again(lsn - 81)])));
+    assert_eq!(all(&writer, &run).await, (vec![Applied::Committed; 61], None));
+    assert_eq!(text(&client, ROWS).await.as_deref(), Some("20 1 20"));
+    let alone = "SELECT count(*) || ' ' || count(*) FILTER (WHERE query LIKE 'WITH ack AS%') FROM noted";
+    assert_eq!(text(&client, alone).await.as_deref(), Some("102 101"));
+    let tombstones =
+        "SELECT string_agg(DISTINCT (_image ->> 'value') || ' ' || (_image ->> 'id' = id::text), ', ')
+        FROM electric.shadow__public__items WHERE _tags = '{}'";
+    assert_eq!(text(&client, tombstones).await.as_deref(), Some("mine true, pg true"));
+    let alive = "SELECT count(*) FROM electric.shadow__public__items
+        WHERE _tags = ARRAY[_tag] AND _tag_value = _tag AND _tag_other = _tag AND _image IS NULL";
+    assert_eq!(text(&client, alive).await.as_deref(), Some("20"));
 }
 
 #[tokio::test]
@@ -186,16 +221,26 @@ fn any_op(fixture: &Fixture, table: &str, author: &str, second: u32, dice: &mut 
     let key = dice.below(6).to_string();
     let value = format!("{author}@{second}");
     let other = dice.below(100).to_string();
-    let op = match dice.below(10) {
+    let op = match dice.below(12) {
         0..=1 => fixture.insert(table, &[&key, &value, &other]),
-        2 => fixture.delete(table, &key),
-        3 => fixture.op(ClientOpKind::Compensation, table, &[&key]),
-        4..=5 => fixture.op(ClientOpKind::Update, table, &[&key, "-", &other]),
+        2..=3 => fixture.delete(table, &key),
+        4 => fixture.op(ClientOpKind::Compensation, table, &[&key]),
+        5..=6 => fixture.op(ClientOpKind::Update, table, &[&key, "-", &other]),
         _ => fixture.op(ClientOpKind::Update, table, &[&key, &value, "-"]),
     };
     let seen: Vec<String> = (0..dice.below(4)).map(|_| format!("{author}@{}000", dice.below(40))).collect();
     let seen = if op.kind == ClientOpKind::Insert && dice.below(2) == 0 { Vec::new() } else { seen };
     clearing(op, &seen.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+/// All tags that a row of [`runs_come_to_the_same_as_one_after_the_other`] may have.
+fn everything(table: &str, seed: u64) -> change::Tags {
+    let authors = ["A", "B", "C"].into_iter().enumerate();
+    let tags = authors.flat_map(|(part, name)| {
+        let author = change::ClientId::new(&format!("{name}-{table}-{seed}-{part}")).expect("an id");
+        (0..40).map(move |second| change::Tag::client(&author, second * 1000))
+    });
+    tags.chain([change::Tag::EPOCH]).collect()
 }
 
 /// The long way is the one that the vectors describe and the model is compared with: a table with a trigger that comes afterwards
@@ -205,13 +250,13 @@ async fn runs_come_to_the_same_as_one_after_the_other() {
     let table = |name: &str| format!("CREATE TABLE {name} (id int4 PRIMARY KEY, value text, other int4);");
     let ddl = format!(
         "{}{} CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
-         CREATE TRIGGER watch AFTER INSERT OR UPDATE ON slow FOR EACH ROW EXECUTE FUNCTION nothing()",
+         CREATE TRIGGER watch AFTER INSERT OR UPDATE OR DELETE ON slow FOR EACH ROW EXECUTE FUNCTION nothing()",
         table("fast"),
         table("slow")
     );
     let fixture = Fixture::new(&ddl, &["fast", "slow"]).await;
     let (writer, client) = (fixture.writer(1), fixture.db.client().await);
-    for seed in 0..12 {
+    for seed in 0..16 {
         client
             .batch_execute(
                 "DELETE FROM fast; DELETE FROM slow; DELETE FROM electric.shadow__public__fast;
@@ -239,6 +284,9 @@ async fn runs_come_to_the_same_as_one_after_the_other() {
                     for op in &mut tx.ops {
                         let own = |tag: &change::Tag| change::Tag::client(&tx.client, tag.ms);
                         op.clear = op.clear.iter().map(own).collect();
+                        if op.kind == ClientOpKind::Delete && dice.below(3) > 0 {
+                            op.clear = everything(table, seed);
+                        }
                     }
                     run.push(tx);
                 }
