@@ -3,8 +3,9 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use change::Tag;
 use futures_util::future::try_join_all;
-use protocol::wire::{SatOpUpdate, sat_trans_op};
+use protocol::wire::{SatOpDelete, SatOpUpdate, sat_trans_op};
 use testkit::{Satellite, satellite::wire_row};
 
 use super::{
@@ -27,8 +28,59 @@ struct Load {
 enum Does {
     /// It makes a row.
     Insert,
-    /// It changes a row that Postgres has made.
+    /// It changes a row that was there before its table was synced.
     Update,
+    /// It deletes such a row.
+    Delete,
+    /// It makes a row again that has been deleted.
+    Remake,
+}
+
+impl Does {
+    /// As the report calls it.
+    fn name(self) -> &'static str {
+        match self {
+            Does::Insert => "inserts",
+            Does::Update => "updates",
+            Does::Delete => "deletes",
+            Does::Remake => "inserts of rows deleted before",
+        }
+    }
+
+    /// What is done before, to rows `$1` up to but not including `$2`.
+    fn before(self) -> &'static [&'static str] {
+        const ROWS: &str =
+            "INSERT INTO writes SELECT n, 'as it was' FROM generate_series($1::int8, $2::int8 - 1) n";
+        const UNTOUCHED: &str =
+            "DELETE FROM electric.shadow__public__writes WHERE id >= $1::int8 AND id < $2::int8";
+        const GONE: &str = "DELETE FROM writes WHERE id >= $1::int8 AND id < $2::int8";
+        match self {
+            Does::Insert => &[],
+            Does::Update | Does::Delete => &[ROWS, UNTOUCHED],
+            Does::Remake => &[ROWS, GONE],
+        }
+    }
+
+    /// The operation on the row with this id.
+    fn operation(self, id: &[u8]) -> sat_trans_op::Op {
+        let row = [Some(id), Some(b"content of a row of a client".as_slice())];
+        let old = [Some(id), Some(b"as it was".as_slice())];
+        let seen = || vec![Tag::EPOCH.to_string()];
+        match self {
+            Does::Insert | Does::Remake => Satellite::insert(0, &row, &[]),
+            Does::Update => sat_trans_op::Op::Update(SatOpUpdate {
+                relation_id: 0,
+                row_data: Some(wire_row(&row)),
+                old_row_data: Some(wire_row(&old)),
+                tags: seen(),
+            }),
+            Does::Delete => sat_trans_op::Op::Delete(SatOpDelete {
+                relation_id: 0,
+                old_row_data: Some(wire_row(&old)),
+                tags: seen(),
+            }),
+        }
+    }
 }
 
 /// The goal of the design is for the first.
@@ -84,13 +136,19 @@ pub(super) async fn measure(rig: &Rig, report: &mut Report) -> Result<()> {
 
 /// What one client has written offline.
 pub(super) async fn backlog(rig: &Rig, report: &mut Report) -> Result<()> {
-    let backlogs = [(1, Does::Insert), (100, Does::Insert), (BACKLOG, Does::Insert), (1, Does::Update)];
+    let backlogs = [
+        (1, Does::Insert),
+        (100, Does::Insert),
+        (BACKLOG, Does::Insert),
+        (1, Does::Update),
+        (1, Does::Delete),
+        (1, Does::Remake),
+    ];
     for (client, (operations, does)) in (1_000..).zip(backlogs) {
         let load = Load { clients: 1, transactions: BACKLOG / operations, operations, does };
         let took = run(rig, &load, client, BACKLOG_AHEAD).await?;
-        let kind = if does == Does::Update { "updates" } else { "operations" };
         report.row(
-            &format!("an offline backlog of {BACKLOG} {kind}, {operations} in a transaction"),
+            &format!("an offline backlog of {BACKLOG} {}, {operations} in a transaction", does.name()),
             format!("{took:.2?}"),
             "3 s at most",
             None,
@@ -113,10 +171,9 @@ async fn run(rig: &Rig, load: &Load, first_client: u32, ahead: usize) -> Result<
     let admin = rig.connect().await?;
     admin.batch_execute("TRUNCATE writes").await?;
     let expected = load.clients as usize * load.transactions * load.operations;
-    if load.does == Does::Update {
-        let rows =
-            "INSERT INTO writes SELECT $1::int8 + n, 'as it was' FROM generate_series(0, $2::int8 - 1) n";
-        admin.execute(rows, &[&(i64::from(first_client) * 1_000_000), &(expected as i64)]).await?;
+    let first = i64::from(first_client) * 1_000_000;
+    for sql in load.does.before() {
+        admin.execute(*sql, &[&first, &(first + expected as i64)]).await?;
     }
     let mut all = Vec::new();
     for number in 0..load.clients {
@@ -130,9 +187,11 @@ async fn run(rig: &Rig, load: &Load, first_client: u32, ahead: usize) -> Result<
     let first = |number: usize| (first_client as usize + number) * 1_000_000;
     try_join_all(each.map(|(number, client)| write(first(number), client, load, ahead))).await?;
     let took = started.elapsed();
-    let written = "SELECT count(*) FROM writes WHERE content <> 'as it was'";
-    let count: i64 = admin.query_one(written, &[]).await?.get(0);
-    anyhow::ensure!(count == expected as i64, "{count} rows arrived");
+    let written = "SELECT count(*) FILTER (WHERE content = 'as it was'), count(*) FROM writes";
+    let row = admin.query_one(written, &[]).await?;
+    let (left, count): (i64, i64) = (row.get(0), row.get(1));
+    let arrived = if load.does == Does::Delete { 0 } else { expected as i64 };
+    anyhow::ensure!((left, count) == (0, arrived), "{count} rows are there, {left} as they were");
     for client in all {
         client.close().await;
     }
@@ -148,20 +207,10 @@ async fn write(first: usize, client: &mut Satellite, load: &Load, ahead: usize) 
         }
         let ids = (0..load.operations).map(|n| (first + sent * load.operations + n).to_string());
         let ids: Vec<String> = ids.collect();
-        let ops = ids.iter().map(|id| {
-            let row = [Some(id.as_bytes()), Some(b"content of a row of a client".as_slice())];
-            match load.does {
-                Does::Insert => Satellite::insert(0, &row, &[]),
-                Does::Update => sat_trans_op::Op::Update(SatOpUpdate {
-                    relation_id: 0,
-                    row_data: Some(wire_row(&row)),
-                    old_row_data: Some(wire_row(&[row[0], Some(b"as it was".as_slice())])),
-                    tags: Vec::new(),
-                }),
-            }
-        });
-        // Timestamps of one client differ, as the real client's do; its positions count operations. Updates come after the rows.
-        let base = if load.does == Does::Update { 4_000_000_000_000 } else { 1_700_000_000_000 };
+        let ops = ids.iter().map(|id| load.does.operation(id.as_bytes()));
+        // Timestamps of one client differ, as the real client's do; its positions count operations. All come after
+        // what was done before.
+        let base = 4_000_000_000_000;
         let timestamp = base + sent as u64;
         let position = ((sent + 1) * load.operations) as u32;
         client.write_at(position, timestamp, ops.collect()).await?;
