@@ -1,8 +1,8 @@
 //! Client transactions on their way into Postgres (spec 05 §7).
 //!
-//! Each client transaction becomes one Postgres transaction. One that only makes rows which are new as far as its author knows, or
-//! changes rows which are there as far as its author knows, is sent at once, mostly as a single statement (see [`whole`]), in the
-//! hope that they are. All others, and those for which that hope was wrong, go the long way, in two flushes whatever their size:
+//! Each client transaction becomes one Postgres transaction. One that only makes rows which are new as far as its author knows, and
+//! changes or deletes rows which are there as far as its author knows, is sent at once, mostly as a single statement (see [`whole`]),
+//! in the hope that they are. All others, and those for which that hope was wrong, go the long way, in two flushes whatever their size:
 //!
 //! 1. `BEGIN`; the acknowledgement row, which also skips duplicates; the rows of the tables and of their shadows, locked in
 //!    the order of table and key, a table before its shadow.
