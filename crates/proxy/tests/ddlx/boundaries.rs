@@ -45,7 +45,12 @@ fn statements_end_where_postgres_ends_them() {
             if let Some(before) = expected.strip_suffix(&format!("{ours}Z I\n")) {
                 taken.set(taken.get() + 1);
                 prop_assert_eq!(heard, format!("{before}C ELECTRIC ENABLE\nC ROLLBACK\nZ I\n"), "{}", text);
-            } else if !expected.contains("\"ELECTRIC\"") && !expected.contains("\"SELECT\"") {
+            } else if !["ELECTRIC", "SELECT", "ROLLBACK"]
+                .iter()
+                .any(|at| expected.contains(&format!("\"{at}\"")))
+            {
+                // Where Postgres stumbles over one of these, they are not statements of their own; a SELECT may be an action of a
+                // rule there, and what ends it the first mistake.
                 let expected = expected.replace("SELECT 4711", "ELECTRIC ENABLE t");
                 prop_assert_eq!(heard, expected, "{}", text);
             }
