@@ -63,7 +63,7 @@ impl<'a> Quick<'a> {
         let order = parents_first(&tables.iter().map(|table| &*table.table).collect::<Vec<_>>());
         let order: Vec<_> = order.iter().filter_map(|n| Some(tables.get(*n)?.table.id)).collect();
         tables.sort_by_key(|table| order.iter().position(|id| *id == table.table.id));
-        let rows = tables.iter().flat_map(|table| table.rows());
+        let rows = tables.iter().flat_map(QuickTable::rows);
         Some(Quick { tx, weight: rows.map(Merged::weight).sum(), tag, tables })
     }
 }
@@ -95,6 +95,20 @@ impl QuickTable {
         };
         let (live, gone) = (in_place(live), in_place(gone));
         Some(QuickTable { fresh: unseen(fresh), live, gone, table })
+    }
+
+    /// What does all of it in one statement, if anything can: the kind, the columns that it omits, and the rows.
+    fn as_one(&self, place: Place) -> Option<(Kind, Vec<usize>, &[Merged])> {
+        match (&*self.fresh, &*self.live, &*self.gone) {
+            ([], live, []) => Some((Kind::Live(place), Vec::new(), live)),
+            ([], [], gone) => Some((Kind::Gone(place), Vec::new(), gone)),
+            (fresh @ [first, ..], [], []) if fresh.len() <= MOST_FRESH => {
+                let omitted = first.omitted(&self.table);
+                let alike = fresh.iter().all(|row| row.omitted(&self.table) == omitted);
+                alike.then_some((Kind::Fresh(place), omitted, fresh))
+            }
+            _ => None,
+        }
     }
 
     fn rows(&self) -> impl Iterator<Item = &Merged> {
@@ -134,18 +148,11 @@ impl<'a> Ready<'a> {
         }
         let place = if after.is_some() { Place::Next } else { Place::First };
         let mut writes = Vec::new();
-        if let [QuickTable { table, fresh, live, gone }] = &*quick.tables
+        if let [only] = &*quick.tables
             && !watched
+            && let Some((kind, omitted, rows)) = only.as_one(place)
         {
-            let omitted = fresh.first().map(|row| row.omitted(table)).unwrap_or_default();
-            let alike = fresh.iter().all(|row| row.omitted(table) == omitted);
-            let (kind, rows) = match (&**fresh, &**live, &**gone) {
-                ([], live, []) => (Kind::Live(place), live),
-                ([], [], gone) => (Kind::Gone(place), gone),
-                (fresh, [], []) if fresh.len() <= MOST_FRESH && alike => (Kind::Fresh(place), fresh),
-                _ => (Kind::Live(place), [].as_slice()),
-            };
-            prepare(session, &mut writes, (kind, &omitted), table, &quick.tag, rows.iter()).await?;
+            prepare(session, &mut writes, (kind, &omitted), &only.table, &quick.tag, rows.iter()).await?;
             if writes.len() == 1
                 && let Some(mut write) = writes.pop()
             {
