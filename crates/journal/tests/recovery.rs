@@ -284,6 +284,29 @@ async fn when_the_last_segment_is_damaged_the_journal_ends_before_it() {
 }
 
 #[tokio::test]
+async fn damage_within_the_last_segment_is_told_from_an_end_that_is_missing() {
+    for (is_damaged, keep) in [(true, 1.0), (false, 0.6)] {
+        let folder = tempdir().unwrap();
+        let journal = open(folder.path(), LONG, WIDE);
+        append(&journal, 1..300);
+        journal.flush().await.unwrap();
+        // As a crash leaves it: without an index.
+        let path = &segments(folder.path())[0];
+        let bytes = fs::read(path).unwrap();
+        let crashed = tempdir().unwrap();
+        let mut left = bytes[..(bytes.len() as f64 * keep) as usize].to_vec();
+        if is_damaged {
+            let middle = left.len() / 2;
+            left[middle] ^= 1;
+        }
+        fs::write(crashed.path().join(path.file_name().unwrap()), left).unwrap();
+        let (_, recovered) = files(crashed.path(), LONG, 0);
+        assert!(recovered.position > Lsn(100) && recovered.position < Lsn(299), "{recovered:?}");
+        assert_eq!(recovered.lost.is_some_and(|lost| lost.contains("is damaged at byte")), is_damaged);
+    }
+}
+
+#[tokio::test]
 async fn what_can_not_be_restored_moves_the_beginning_behind_it() {
     let folder = tempdir().unwrap();
     let journal = open(folder.path(), SHORT, WIDE);

@@ -52,6 +52,8 @@ struct Inspected {
     chunks: Vec<Chunk>,
     /// Where its records end.
     len: u64,
+    /// See [`Scanned::has_hole`].
+    has_hole: bool,
     sealed: bool,
 }
 
@@ -150,7 +152,7 @@ fn keep(mut candidates: Vec<Candidate>, read: &mut u64) -> Result<Kept, OpenErro
         };
         let inspected = candidate.inspect(&header, begin, until, read);
         let whole = inspected.filter(|inspected| last || inspected.standing.end == until);
-        let Some(Inspected { standing, chunks, len, sealed }) = whole else {
+        let Some(Inspected { standing, chunks, len, has_hole, sealed }) = whole else {
             kept.unused.insert(0, candidate.list(header.start, Vec::new()));
             if last {
                 kept.lost = Some(lost_end(&path));
@@ -165,6 +167,9 @@ fn keep(mut candidates: Vec<Candidate>, read: &mut u64) -> Result<Kept, OpenErro
             let active = if sealed {
                 None
             } else {
+                if has_hole {
+                    kept.lost = Some(lost_rest(&path, len, size));
+                }
                 cut(&segment, size, len).map_err(refused("write", &path))?;
                 segment.bytes = len;
                 let schema = header.schema.as_deref().map(Arc::from);
@@ -202,6 +207,16 @@ fn lost_end(path: &Path) -> String {
     format!(
         "Journal segment {}, the last one, is damaged or can't be read: what is in it is dropped. Check the disk.",
         path.display()
+    )
+}
+
+/// What is said of the last segment if it is not the end alone that is missing.
+fn lost_rest(path: &Path, len: u64, size: u64) -> String {
+    format!(
+        "Journal segment {}, the last one, is damaged at byte {len}, or a crash has left a hole there: the {} bytes from there on are \
+         dropped. What was in them comes from Postgres again if it still has it; otherwise clients load their data again. Check the disk.",
+        path.display(),
+        size - len
     )
 }
 
@@ -274,9 +289,9 @@ impl Candidate {
             return Some(indexed);
         }
         let scanned = scan(&self.file, self.size, &beginning, header.timeline, until).ok()?;
-        let Scanned { standing, chunks, len, read: looked_at } = scanned;
+        let Scanned { standing, chunks, len, has_hole, read: looked_at } = scanned;
         *read += looked_at;
-        Some(Inspected { standing, chunks, len, sealed: false })
+        Some(Inspected { standing, chunks, len, has_hole, sealed: false })
     }
 
     fn by_index(&self, beginning: &Beginning, read: &mut u64) -> Option<Inspected> {
@@ -285,7 +300,7 @@ impl Candidate {
         let frame = self.range(offset, end)?;
         *read += self.size - offset;
         let (standing, chunks) = index::read(frame, offset, beginning).ok()?;
-        Some(Inspected { standing, chunks, len: offset, sealed: true })
+        Some(Inspected { standing, chunks, len: offset, has_hole: false, sealed: true })
     }
 
     fn list(self, start: Lsn, chunks: Vec<Chunk>) -> Segment {

@@ -61,6 +61,8 @@ pub(crate) struct Scanned {
     pub(crate) chunks: Vec<Chunk>,
     /// Where the whole part ends.
     pub(crate) len: u64,
+    /// Whether something whole follows that can't be used: then it is not only the end that is missing.
+    pub(crate) has_hole: bool,
     /// Bytes that were looked at.
     pub(crate) read: u64,
 }
@@ -93,8 +95,9 @@ pub(crate) fn scan(
         }
     }
     chunks.extend(walk.filling.end(walk.standing.end, len, walk.standing.schema.clone()));
+    let has_hole = window.skip()? && window.next_payload()?.is_some();
     let read = window.offset + window.buffer.len() as u64 - beginning.offset;
-    Ok(Scanned { standing: walk.standing, chunks, len, read })
+    Ok(Scanned { standing: walk.standing, chunks, len, has_hole, read })
 }
 
 /// Where a scan stands.
@@ -170,6 +173,22 @@ impl Ahead<'_> {
         let mut frame = self.buffer.split_to(HEAD + head.len);
         self.offset += frame.len() as u64;
         Ok(Some(frame.split_off(HEAD).freeze()))
+    }
+
+    /// Passes over a frame that is not whole, by its length; whether it has one.
+    fn skip(&mut self) -> io::Result<bool> {
+        if !self.fill(HEAD)? {
+            return Ok(false);
+        }
+        let Some(Ok(head)) = self.buffer.first_chunk().map(|bytes| Head::read(*bytes)) else {
+            return Ok(false);
+        };
+        if !self.fill(HEAD + head.len)? {
+            return Ok(false);
+        }
+        let frame = self.buffer.split_to(HEAD + head.len);
+        self.offset += frame.len() as u64;
+        Ok(true)
     }
 
     /// Reads on until so many bytes are at hand; whether there are as many.
