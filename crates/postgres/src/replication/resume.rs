@@ -145,7 +145,7 @@ impl fmt::Display for Gap {
             Gap::SlotAhead { position, confirmed } => write!(
                 f,
                 "the replication slot stands at {confirmed}, after the end of the journal at {position}: another instance has followed the \
-                 database since, or somebody has moved the slot"
+                 database since, somebody has moved the slot, or the end of the journal is lost"
             ),
             Gap::Unpublished => f.write_str(
                 "changes were made while the publication electric_publication did not exist (somebody had dropped it), and Postgres \
