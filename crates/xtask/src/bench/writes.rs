@@ -97,7 +97,7 @@ const LOADS: [Load; 6] = [
 const AHEAD: usize = 16;
 
 /// The same of a backlog: a client sends what it has, and reads beside that.
-const BACKLOG_AHEAD: usize = 256;
+const BACKLOG_AHEAD: usize = 2_048;
 
 /// Operations of an offline backlog.
 const BACKLOG: usize = 10_000;
