@@ -5,6 +5,7 @@ mod drift;
 mod durable;
 mod gap;
 mod http;
+mod lost_slot;
 mod migrating;
 mod outage;
 mod proxy;
