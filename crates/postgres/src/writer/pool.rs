@@ -125,7 +125,20 @@ impl WriterPool {
             {
                 let schema = (self.schema)();
                 let begun = Instant::now();
-                let result = self.attempt(session, tx, &mut run, &schema).await;
+                let (pulse, silence) = (session.pulse(), self.sessions.limits.silence());
+                let Some(result) =
+                    pulse.while_heard(silence, self.attempt(session, tx, &mut run, &schema)).await
+                else {
+                    tracing::warn!(
+                        client = %tx.client,
+                        lsn = %tx.lsn,
+                        "nothing has been heard for {} s on a connection that a client's transaction was sent on: it is sent again on \
+                         another one",
+                        silence.as_secs()
+                    );
+                    lease.give_up();
+                    continue;
+                };
                 let overrun = begun.elapsed() >= self.sessions.limits.statement;
                 let refused = match result {
                     Ok(applied) => {
@@ -151,10 +164,17 @@ impl WriterPool {
                 };
                 if let Some(refused) = refused {
                     // What an operator has discarded is still wrong when it is sent again.
-                    let passed = rejected::is_passed(session.client(), tx).await.unwrap_or(false);
-                    if !passed {
-                        self.reject(session, tx, &schema, &refused).await;
-                    }
+                    let noted = async {
+                        let passed = rejected::is_passed(session.client(), tx).await.unwrap_or(false);
+                        if !passed {
+                            self.reject(session, tx, &schema, &refused).await;
+                        }
+                        passed
+                    };
+                    let Some(passed) = pulse.while_heard(silence, noted).await else {
+                        lease.give_up();
+                        continue;
+                    };
                     lease.give_back();
                     return if passed { Ok(vec![Applied::Duplicate]) } else { Err(refused) };
                 }
@@ -264,7 +284,8 @@ impl Sessions {
     /// Brings a session that was abandoned in the middle of something out of it: whatever it waits for is cancelled.
     async fn recover(&self, mut session: Session) {
         let token = session.client().cancel_token();
-        {
+        let pulse = session.pulse();
+        let recovered = async {
             let mut rolled_back = pin!(session.roll_back());
             loop {
                 // If the request can't be delivered, the connection is going too.
@@ -273,8 +294,10 @@ impl Sessions {
                     break;
                 }
             }
+        };
+        if pulse.while_heard(self.limits.silence(), recovered).await.is_some() {
+            self.give_back(session);
         }
-        self.give_back(session);
     }
 }
 
@@ -291,6 +314,11 @@ impl Lease {
         if let Some(session) = self.session.take() {
             self.sessions.give_back(session);
         }
+    }
+
+    /// After the connection was cut.
+    fn give_up(mut self) {
+        self.session = None;
     }
 }
 
