@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwapOption;
-use change::{ClientId, ClientTransaction, Lsn, UserId};
+use change::{ClientId, ClientTransaction, Lsn, RefusedTransaction, UserId};
 use postgres::{
     clients::{ClientStore, StoreError},
     connection::{ConnectConfig, Purpose, connect},
@@ -161,6 +161,11 @@ impl Backend for Database {
             }
             Ok(vec![WriteOutcome::Refused { message: refused.message }])
         })
+    }
+
+    fn keep_rejected(&self, transaction: Box<RefusedTransaction>) -> Pending<()> {
+        let writer = self.writer.clone();
+        Box::pin(async move { writer.keep_rejected(&transaction).await })
     }
 
     fn reach(&self, position: Lsn) {

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use change::ClientTransaction;
+use change::{ClientId, ClientLsn, ClientTransaction, RefusedTransaction};
 use parking_lot::Mutex;
 use schema::Schema;
 use tokio::{
@@ -24,7 +24,7 @@ use super::{
     failpoints::strike,
     failure::{Failure, Refused},
     limits::Limits,
-    rejected::{self, Hint},
+    rejected::{self, Hint, Rejected},
     run::Run,
     session::Session,
 };
@@ -165,7 +165,8 @@ impl WriterPool {
                 if let Some(refused) = refused {
                     // What an operator has discarded is still wrong when it is sent again.
                     let noted = async {
-                        let passed = rejected::is_passed(session.client(), tx).await.unwrap_or(false);
+                        let passed = rejected::is_passed(session.client(), &tx.client, &tx.lsn).await;
+                        let passed = passed.unwrap_or(false);
                         if !passed {
                             self.reject(session, tx, &schema, &refused).await;
                         }
@@ -214,16 +215,34 @@ impl WriterPool {
         self.rejected.add(&tx.client);
         let recorded = async {
             strike(session.client(), "writer::rejected").await?;
-            rejected::record(session.client(), tx, schema, refused).await
+            rejected::record(session.client(), &Rejected::by_postgres(tx, schema, refused)).await
         };
         if let Err(error) = recorded.await {
-            let error = connection::chain(&error);
-            tracing::warn!(
-                client = %tx.client,
-                lsn = %tx.lsn,
-                error,
-                "a refused transaction can't be put into electric.rejected_transactions"
-            );
+            tell_unkept(&tx.client, &tx.lsn, &error);
+        }
+    }
+
+    /// Puts a transaction among the rejected that was refused before it came here, once everything before it has been applied. Does so
+    /// at once or not at all.
+    pub async fn keep_rejected(&self, tx: &RefusedTransaction) {
+        let Some(mut lease) = self.lease().await else { return };
+        let Some(session) = &mut lease.session else { return };
+        let (pulse, silence) = (session.pulse(), self.sessions.limits.silence());
+        let kept = async {
+            if rejected::is_passed(session.client(), &tx.client, &tx.lsn).await? {
+                return Ok(());
+            }
+            self.rejected.add(&tx.client);
+            rejected::record(session.client(), &Rejected::before_postgres(tx)).await
+        };
+        match pulse.while_heard(silence, kept).await {
+            Some(kept) => {
+                if let Err(error) = kept {
+                    tell_unkept(&tx.client, &tx.lsn, &error);
+                }
+                lease.give_back();
+            }
+            None => lease.give_up(),
         }
     }
 
@@ -347,6 +366,16 @@ fn tell_locked(tx: &ClientTransaction, times: u32) {
             "a client's transaction still waits for rows that another session of Postgres holds locked; pg_locks tells which"
         );
     }
+}
+
+fn tell_unkept(client: &ClientId, lsn: &ClientLsn, error: &tokio_postgres::Error) {
+    let error = connection::chain(error);
+    tracing::warn!(
+        %client,
+        %lsn,
+        error,
+        "a refused transaction can't be put into electric.rejected_transactions"
+    );
 }
 
 /// Waits for the 1st, 2nd, … time: 5 ms, 10 ms, … up to [`LONGEST_PAUSE`].
