@@ -9,6 +9,7 @@ mod lost_slot;
 mod migrating;
 mod outage;
 mod proxy;
+mod refused;
 mod routing;
 mod stop;
 mod streaming;

@@ -95,19 +95,35 @@ fn a_database_without_logical_decoding_ends_the_start() {
 #[tokio::test(flavor = "multi_thread")]
 async fn signals_end_it_with_status_zero() {
     let database = Database::create().await;
-    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+    let postgres = database.client().await;
+    for (round, signal) in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGTERM].into_iter().enumerate() {
         let url = database.url.clone();
-        tokio::task::spawn_blocking(move || {
-            // The lines have to be kept: without a reader it could not write.
-            let (mut child, _lines) = start_and_wait(&url, &free_port());
+        let said = tokio::task::spawn_blocking(move || {
+            let port = free_port();
+            let (mut child, mut lines, mut said) = start_with(&url, &port, &[]);
+            let mut client = upgraded(&port);
             let begun = Instant::now();
             kill(Pid::from_raw(child.id() as i32), signal).unwrap();
+            // A close frame, unmasked, with 1001 and nothing more.
+            let mut close = [0; 4];
+            client.read_exact(&mut close).expect("a farewell");
+            assert_eq!(close, [0x88, 2, 0x03, 0xe9], "{signal}");
+            drop(client);
+            lines.read_to_string(&mut said).unwrap();
             let status = child.wait().unwrap();
             assert_eq!(status.code(), Some(0), "{signal}");
             assert!(begun.elapsed() < Duration::from_secs(5), "{signal}");
-        })
-        .await
-        .unwrap();
+            said
+        });
+        let said = said.await.unwrap();
+        assert!(said.contains(&format!("{signal}: stopping")), "{said}");
+        assert!(!said.contains("cut off"), "{said}");
+        assert_eq!(said.contains("the stream goes on where the journal ends"), round > 0, "{said}");
+        let until = Instant::now() + PATIENCE;
+        let active = "SELECT active FROM pg_replication_slots WHERE database = current_database()";
+        while postgres.query_one(active, &[]).await.unwrap().get::<_, bool>(0) {
+            assert!(Instant::now() < until, "the slot is not let go of");
+        }
     }
 }
 
