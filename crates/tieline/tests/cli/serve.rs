@@ -150,7 +150,7 @@ async fn a_second_signal_ends_it_at_once() {
     .unwrap();
 }
 
-/// A WebSocket connection, as far as the answer to its request.
+/// A WebSocket connection, up to the end of the answer to its request.
 fn upgraded(port: &str) -> TcpStream {
     let mut socket = TcpStream::connect(format!("127.0.0.1:{port}")).expect("a connection");
     socket.set_read_timeout(Some(PATIENCE)).expect("a time limit");
@@ -158,9 +158,13 @@ fn upgraded(port: &str) -> TcpStream {
                 Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\
                 Sec-WebSocket-Protocol: electric.0.12\r\n\r\n";
     socket.write_all(head.as_bytes()).expect("to be heard");
-    let mut answer = [0; 12];
-    socket.read_exact(&mut answer).expect("an answer");
-    assert_eq!(answer, *b"HTTP/1.1 101");
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        socket.read_exact(&mut byte).expect("an answer");
+        answer.extend(byte);
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 101"));
     socket
 }
 
