@@ -6,6 +6,7 @@
 mod client;
 mod ids;
 mod lsn;
+mod refused;
 mod row;
 mod tag;
 mod transaction;
@@ -14,6 +15,7 @@ mod xid;
 pub use client::{ClientLsn, ClientOp, ClientOpKind, ClientTransaction, Field, MalformedClientLsn};
 pub use ids::{ClientId, InvalidId, RelationId, RequestId, SubscriptionId, UserId};
 pub use lsn::{Lsn, MalformedLsn};
+pub use refused::{RefusedOp, RefusedTransaction};
 pub use row::{Row, RowBuilder};
 pub use tag::{MalformedTag, Origin, POSTGRES_ORIGIN, Tag, Tags};
 pub use transaction::{Change, RowChange, Transaction};

@@ -10,6 +10,7 @@ use tokio_postgres::{
 };
 
 use crate::{
+    pulse::{Heard, Listening, Pulse},
     socket::{Dialer, Socket},
     tls::{RootsError, Tls, TlsPolicy, Verification},
     url::{ChannelBinding, DatabaseUrl, Secret, TargetSession},
@@ -271,6 +272,17 @@ impl ConnectConfig {
 /// # Errors
 /// [`ConnectError`] says what failed; nothing is retried but the host's other addresses.
 pub async fn connect(config: &ConnectConfig, purpose: Purpose) -> Result<Client, ConnectError> {
+    connect_with_pulse(config, purpose).await.map(|(client, _)| client)
+}
+
+/// The same, with what tells whether anything is still heard on the connection.
+///
+/// # Errors
+/// As [`connect`].
+pub(crate) async fn connect_with_pulse(
+    config: &ConnectConfig,
+    purpose: Purpose,
+) -> Result<(Client, Pulse), ConnectError> {
     let mut dialer = Dialer::resolve(config).await?;
     loop {
         let socket = dialer.next().await?;
@@ -289,13 +301,20 @@ pub async fn connect(config: &ConnectConfig, purpose: Purpose) -> Result<Client,
 pub async fn cancel(config: &ConnectConfig, token: &CancelToken) -> Result<(), ConnectError> {
     let socket = Dialer::resolve(config).await?.next().await?;
     let encrypted = socket.is_encrypted();
+    let socket = Listening { socket, heard: Heard::default() };
     let request = timeout(config.connect_timeout, token.cancel_query_raw(socket, Established)).await;
     let request = request.map_err(|_| ConnectError::TimedOut { host: config.host.clone() })?;
     request.map_err(|error| ConnectError::from_login(&error, encrypted))
 }
 
-async fn log_in(config: &ConnectConfig, socket: Socket, purpose: Purpose) -> Result<Client, ConnectError> {
+async fn log_in(
+    config: &ConnectConfig,
+    socket: Socket,
+    purpose: Purpose,
+) -> Result<(Client, Pulse), ConnectError> {
     let encrypted = socket.is_encrypted();
+    let heard = Heard::default();
+    let socket = Listening { socket, heard: heard.clone() };
     let failed = |error: tokio_postgres::Error| ConnectError::from_login(&error, encrypted);
     let (client, connection) =
         session(config, purpose).connect_raw(socket, Established).await.map_err(|error| {
@@ -304,20 +323,21 @@ async fn log_in(config: &ConnectConfig, socket: Socket, purpose: Purpose) -> Res
                 _ => failed(error),
             }
         })?;
-    tokio::spawn(async move {
+    let driver = tokio::spawn(async move {
         if let Err(error) = connection.await {
             tracing::debug!(%purpose, error = chain(&error), "a connection to Postgres ended");
         }
     });
+    let pulse = Pulse::new(heard, driver.abort_handle());
     let wanted = match config.target {
-        TargetSession::Any => return Ok(client),
+        TargetSession::Any => return Ok((client, pulse)),
         TargetSession::ReadWrite => "SELECT NOT current_setting('transaction_read_only')::boolean",
         TargetSession::ReadOnly => "SELECT current_setting('transaction_read_only')::boolean",
         TargetSession::Primary => "SELECT NOT pg_is_in_recovery()",
         TargetSession::Standby => "SELECT pg_is_in_recovery()",
     };
     match client.query_one(wanted, &[]).await.and_then(|row| row.try_get(0)).map_err(failed)? {
-        true => Ok(client),
+        true => Ok((client, pulse)),
         false => Err(ConnectError::WrongTarget { host: config.host.clone() }),
     }
 }
@@ -355,19 +375,20 @@ fn session(config: &ConnectConfig, purpose: Purpose) -> tokio_postgres::Config {
 /// The driver's view of a socket that needs no more negotiation.
 struct Established;
 
-impl TlsConnect<Socket> for Established {
-    type Stream = Socket;
+impl TlsConnect<Listening> for Established {
+    type Stream = Listening;
     type Error = io::Error;
-    type Future = future::Ready<io::Result<Socket>>;
+    type Future = future::Ready<io::Result<Listening>>;
 
-    fn connect(self, stream: Socket) -> Self::Future {
+    fn connect(self, stream: Listening) -> Self::Future {
         future::ready(Ok(stream))
     }
 }
 
-impl pg_tls::TlsStream for Socket {
+impl pg_tls::TlsStream for Listening {
     fn channel_binding(&self) -> pg_tls::ChannelBinding {
-        self.end_point()
+        self.socket
+            .end_point()
             .map_or_else(pg_tls::ChannelBinding::none, pg_tls::ChannelBinding::tls_server_end_point)
     }
 }

@@ -12,6 +12,7 @@ pub mod connection;
 pub mod drift;
 pub mod install;
 pub mod pgoutput;
+mod pulse;
 pub mod replication;
 pub mod snapshot;
 pub mod socket;

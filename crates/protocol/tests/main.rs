@@ -6,6 +6,7 @@ mod encoding;
 mod frames;
 mod harness;
 mod inbound;
+mod inbound_refused;
 mod migrations;
 mod never_panics;
 mod relations;

@@ -3,7 +3,7 @@
 use std::{future::Future, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
-use change::{ClientId, ClientLsn, ClientTransaction, Lsn, Snapshot, UserId};
+use change::{ClientId, ClientLsn, ClientTransaction, Lsn, RefusedTransaction, Snapshot, UserId};
 use session::{ClientUpdate, ReadRequest, SnapshotFailure, StoredClient, Unavailable, WriteOutcome};
 use tokio::sync::{mpsc, oneshot};
 
@@ -39,6 +39,9 @@ pub trait Backend: Send + Sync + 'static {
         &self,
         transactions: Vec<Arc<ClientTransaction>>,
     ) -> Pending<Result<Vec<WriteOutcome>, Unavailable>>;
+    /// Puts a transaction among the rejected that was refused before it came to Postgres, if that can be done now: the client sends it
+    /// again when it is started again.
+    fn keep_rejected(&self, transaction: Box<RefusedTransaction>) -> Pending<()>;
     /// Makes sure that the stream will soon be known to have reached a position.
     fn reach(&self, position: Lsn);
     /// Takes a snapshot to read this in, or shares one with others who ask for the same, and holds it. It ends when the answer is

@@ -77,7 +77,6 @@ impl Connector {
     pub fn new(config: Config, app: Arc<App>, stop: CancellationToken) -> Connector {
         let session = SessionConfig {
             instance_id: config.instance_id,
-            heartbeat_distance: (config.window.span / 4).max(1),
             shapes: config.shapes.limits,
             ..SessionConfig::default()
         };

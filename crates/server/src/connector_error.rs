@@ -71,6 +71,13 @@ impl Failure {
             Failure::Journal(_) => {
                 "the journal can't be opened; the log says why. It is tried again all the time"
             }
+            Failure::Gap(Gap::SlotInvalidated) => {
+                "Postgres has invalidated the replication slot (max_slot_wal_keep_size). A new one is being made, and the stream of \
+                 changes begins anew"
+            }
+            Failure::Gap(Gap::SlotMissing) => {
+                "the replication slot is gone. A new one is being made, and the stream of changes begins anew"
+            }
             Failure::Gap(_) => "the stream of changes begins anew; the log says why",
             Failure::Stream(_)
             | Failure::TakenOver

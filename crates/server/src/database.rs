@@ -1,9 +1,9 @@
 //! Postgres as connections use it: the pools, and the answers in their terms.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwapOption;
-use change::{ClientId, ClientTransaction, Lsn, UserId};
+use change::{ClientId, ClientTransaction, Lsn, RefusedTransaction, UserId};
 use postgres::{
     clients::{ClientStore, StoreError},
     connection::{ConnectConfig, Purpose, connect},
@@ -12,6 +12,7 @@ use postgres::{
     writer::{Limits, WriterPool},
 };
 use session::{ClientUpdate, ReadRequest, StoredClient, Unavailable, WriteOutcome};
+use tokio::time::timeout;
 use tokio_postgres::Client;
 
 use crate::{
@@ -21,6 +22,9 @@ use crate::{
     records,
     stream::Stream,
 };
+
+/// How long Postgres may take to say where its log ends.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// All connections to Postgres but the stream's.
 pub struct Database {
@@ -67,7 +71,13 @@ struct Positions {
 impl Positions {
     async fn wal_end(&self) -> Result<Lsn, Unavailable> {
         let client = self.client().await?;
-        let row = client.query_one("SELECT pg_current_wal_insert_lsn()::text", &[]).await;
+        let asked = client.query_one("SELECT pg_current_wal_insert_lsn()::text", &[]);
+        let Ok(row) = timeout(PATIENCE, asked).await else {
+            // Nobody need wait on this connection any more.
+            self.client.store(None);
+            tracing::debug!("Postgres did not say in time where the log ends");
+            return Err(Unavailable);
+        };
         let row = row.map_err(|error| {
             tracing::debug!(%error, "the end of the log can't be asked for");
             Unavailable
@@ -151,6 +161,11 @@ impl Backend for Database {
             }
             Ok(vec![WriteOutcome::Refused { message: refused.message }])
         })
+    }
+
+    fn keep_rejected(&self, transaction: Box<RefusedTransaction>) -> Pending<()> {
+        let writer = self.writer.clone();
+        Box::pin(async move { writer.keep_rejected(&transaction).await })
     }
 
     fn reach(&self, position: Lsn) {

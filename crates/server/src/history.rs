@@ -61,6 +61,20 @@ impl Opened {
         self.files.is_some()
     }
 
+    /// How many bytes the window may have: on disk, or, without one, of Postgres' log.
+    #[must_use]
+    pub fn span(&self) -> u64 {
+        self.window.span
+    }
+
+    /// How much of Postgres' log the window may span, in bytes: a window that is in memory only holds the slot back by as much.
+    /// Returns what it was, if that is more.
+    pub fn bound_span(&mut self, span: u64) -> Option<u64> {
+        let was = self.window.span;
+        self.window.span = was.min(span);
+        (was > span).then_some(was)
+    }
+
     /// Throws away what there is. The window begins at `start`, on this timeline and after the migration with this version: the
     /// stream will hand on everything after `start`.
     ///

@@ -1,7 +1,7 @@
 //! What every part of a session needs while it handles one input.
 
 use bytes::Bytes;
-use change::Lsn;
+use change::{Lsn, RefusedTransaction};
 use protocol::wire::SatErrorResp;
 use smallvec::SmallVec;
 
@@ -118,6 +118,8 @@ impl Ledger {
 pub(crate) struct Ending {
     pub(crate) refusal: Option<(RefusalKind, String)>,
     pub(crate) farewell: Option<Bytes>,
+    /// What the client wrote last, if it is refused for that.
+    pub(crate) rejected: Option<Box<RefusedTransaction>>,
     pub(crate) code: CloseCode,
     pub(crate) reason: &'static str,
 }
@@ -128,7 +130,7 @@ pub(crate) type Flow<T = ()> = Result<T, Box<Ending>>;
 impl Ending {
     /// Nothing is said but the close frame. The client comes back by itself (spec 02 §10.2).
     pub(crate) fn quiet(code: CloseCode, reason: &'static str) -> Box<Ending> {
-        Box::new(Ending { refusal: None, farewell: None, code, reason })
+        Box::new(Ending { refusal: None, farewell: None, rejected: None, code, reason })
     }
 
     /// The message says why; 1007 with an empty reason follows (spec 02 §2.5).
@@ -136,6 +138,7 @@ impl Ending {
         Box::new(Ending {
             refusal: None,
             farewell: Some(farewell),
+            rejected: None,
             code: CloseCode::InvalidPayload,
             reason: "",
         })
@@ -151,6 +154,7 @@ impl Ending {
         Box::new(Ending {
             refusal: None,
             farewell: Some(SatErrorResp::bare().into_frame()),
+            rejected: None,
             code: CloseCode::InvalidPayload,
             reason: "Message not formatted according to Electric protocol",
         })
@@ -170,6 +174,9 @@ impl Ending {
     pub(crate) fn carry_out(self, out: &mut Vec<Output>) {
         if let Some((kind, reason)) = self.refusal {
             out.push(Output::Refused { kind, reason });
+        }
+        if let Some(rejected) = self.rejected {
+            out.push(Output::KeepRejected(rejected));
         }
         if let Some(farewell) = self.farewell {
             out.push(Output::Send(farewell));

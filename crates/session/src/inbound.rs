@@ -117,7 +117,8 @@ impl Inbound {
             Err(rejection) => {
                 let reason = rejection.reason.to_string();
                 cx.out.push(Output::WriteRejected { position: rejection.position, reason });
-                let ending = Ending::refused(rejection.response().into_frame());
+                let mut ending = Ending::refused(rejection.response().into_frame());
+                ending.rejected = rejection.transaction;
                 self.accept(rejection.accepted, cx);
                 self.failure = Some(ending);
                 self.end_if_written()?;

@@ -3,7 +3,10 @@
 use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
-use change::{ClientId, ClientLsn, ClientTransaction, Lsn, RelationId, Snapshot, SubscriptionId, UserId};
+use change::{
+    ClientId, ClientLsn, ClientTransaction, Lsn, RefusedTransaction, RelationId, Snapshot, SubscriptionId,
+    UserId,
+};
 use schema::{Migration, Schema};
 use shapes::{Plan, Route};
 
@@ -297,6 +300,8 @@ pub enum Output {
         /// What is wrong.
         reason: String,
     },
+    /// Put a transaction that was refused in this way among the rejected: everything that the client wrote before it has been applied.
+    KeepRejected(Box<RefusedTransaction>),
     /// From now on, wake this session for transactions that one of these may be concerned with, that carry a migration or that
     /// come from its client. It has to be fed from its cursor also at each [`super::Session::next_deadline`], so that
     /// its position moves on.

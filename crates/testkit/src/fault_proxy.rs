@@ -14,7 +14,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{
         TcpListener, TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
+        tcp::{ReadHalf, WriteHalf},
     },
     sync::watch,
     task::JoinHandle,
@@ -38,6 +38,8 @@ pub struct FaultProxy {
 #[derive(Debug)]
 struct Faults {
     stalled: watch::Sender<bool>,
+    /// Counts up when the connections of the moment are to be forgotten.
+    forgotten: watch::Sender<u64>,
     /// Counts up when the connections of the moment are to end.
     severed: watch::Sender<u64>,
     refusing: AtomicBool,
@@ -57,6 +59,7 @@ impl FaultProxy {
         let port = listener.local_addr()?.port();
         let faults = Arc::new(Faults {
             stalled: watch::Sender::new(false),
+            forgotten: watch::Sender::new(0),
             severed: watch::Sender::new(0),
             refusing: AtomicBool::new(false),
             delay: AtomicU64::new(0),
@@ -85,6 +88,12 @@ impl FaultProxy {
     /// Passes nothing on any more, and tells nobody: connections stay open, new ones too. Until [`FaultProxy::heal`].
     pub fn stall(&self) {
         self.faults.stalled.send_replace(true);
+    }
+
+    /// Passes nothing on any more on the connections of the moment, ever, and tells nobody, like a firewall that has forgotten them;
+    /// new ones pass.
+    pub fn forget(&self) {
+        self.faults.forgotten.send_modify(|count| *count += 1);
     }
 
     /// Passes every piece on this much later. Until [`FaultProxy::heal`].
@@ -148,20 +157,26 @@ async fn accept(listener: TcpListener, target: SocketAddr, faults: Arc<Faults>) 
 async fn carry(inbound: TcpStream, target: SocketAddr, faults: Arc<Faults>) {
     let mut severed = faults.severed.subscribe();
     severed.mark_unchanged();
+    let mut forgotten = faults.forgotten.subscribe();
+    forgotten.mark_unchanged();
     let Ok(outbound) = TcpStream::connect(target).await else { return };
     let _ = (inbound.set_nodelay(true), outbound.set_nodelay(true));
-    let (from_client, to_client) = inbound.into_split();
-    let (from_server, to_server) = outbound.into_split();
+    let (mut inbound, mut outbound) = (inbound, outbound);
+    let (from_client, to_client) = inbound.split();
+    let (from_server, to_server) = outbound.split();
     let up = pass(from_client, to_server, faults.clone());
     let down = pass(from_server, to_client, faults.clone());
     tokio::select! {
-        _ = severed.changed() => {}
-        _ = async { tokio::join!(up, down) } => {}
+        _ = severed.changed() => return,
+        _ = forgotten.changed() => {}
+        _ = async { tokio::join!(up, down) } => return,
     }
+    // Both stay open.
+    let _ = severed.changed().await;
 }
 
 /// Passes one direction on, piece by piece, until it ends.
-async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, faults: Arc<Faults>) {
+async fn pass(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, faults: Arc<Faults>) {
     let mut stalled = faults.stalled.subscribe();
     let mut piece = vec![0; PIECE];
     while let Ok(size @ 1..) = from.read(&mut piece).await {
@@ -248,6 +263,19 @@ mod tests {
         let mut back = [0; 3];
         socket.read_exact(&mut back).await.expect("it passes");
         assert_eq!(&back, b"two");
+    }
+
+    #[tokio::test]
+    async fn what_is_forgotten_stays_open_and_silent_while_new_ones_pass() {
+        let proxy = FaultProxy::start(echo().await).await.expect("a proxy");
+        let mut socket = connection(&proxy).await;
+        says_back(&mut socket, b"one").await.expect("it passes");
+        proxy.forget();
+        proxy.heal();
+        socket.write_all(b"two").await.expect("it is taken");
+        says_back(&mut connection(&proxy).await, b"three").await.expect("it passes");
+        let read = tokio::time::timeout(Duration::from_millis(50), socket.read(&mut [0; 8])).await;
+        assert!(read.is_err(), "nothing passes");
     }
 
     #[tokio::test]

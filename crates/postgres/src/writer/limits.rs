@@ -20,7 +20,16 @@ impl Default for Limits {
     }
 }
 
+/// How much longer than a statement may take an answer may be on its way.
+const ON_ITS_WAY: Duration = Duration::from_secs(5);
+
 impl Limits {
+    /// After how much silence of a connection that an answer is awaited on it is given up: Postgres would have answered by then, if only
+    /// that the statement takes too long.
+    pub(super) fn silence(self) -> Duration {
+        self.statement.saturating_add(ON_ITS_WAY)
+    }
+
     /// As settings of a session. The last one is for the case that we are cut off in the middle: locks that nobody will ever let go
     /// of would stop others.
     pub(super) fn settings(self) -> String {

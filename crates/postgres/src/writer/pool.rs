@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use change::ClientTransaction;
+use change::{ClientId, ClientLsn, ClientTransaction, RefusedTransaction};
 use parking_lot::Mutex;
 use schema::Schema;
 use tokio::{
@@ -24,7 +24,7 @@ use super::{
     failpoints::strike,
     failure::{Failure, Refused},
     limits::Limits,
-    rejected::{self, Hint},
+    rejected::{self, Hint, Rejected},
     run::Run,
     session::Session,
 };
@@ -125,7 +125,20 @@ impl WriterPool {
             {
                 let schema = (self.schema)();
                 let begun = Instant::now();
-                let result = self.attempt(session, tx, &mut run, &schema).await;
+                let (pulse, silence) = (session.pulse(), self.sessions.limits.silence());
+                let Some(result) =
+                    pulse.while_heard(silence, self.attempt(session, tx, &mut run, &schema)).await
+                else {
+                    tracing::warn!(
+                        client = %tx.client,
+                        lsn = %tx.lsn,
+                        "nothing has been heard for {} s on a connection that a client's transaction was sent on: it is sent again on \
+                         another one",
+                        silence.as_secs()
+                    );
+                    lease.give_up();
+                    continue;
+                };
                 let overrun = begun.elapsed() >= self.sessions.limits.statement;
                 let refused = match result {
                     Ok(applied) => {
@@ -151,10 +164,18 @@ impl WriterPool {
                 };
                 if let Some(refused) = refused {
                     // What an operator has discarded is still wrong when it is sent again.
-                    let passed = rejected::is_passed(session.client(), tx).await.unwrap_or(false);
-                    if !passed {
-                        self.reject(session, tx, &schema, &refused).await;
-                    }
+                    let noted = async {
+                        let passed = rejected::is_passed(session.client(), &tx.client, &tx.lsn).await;
+                        let passed = passed.unwrap_or(false);
+                        if !passed {
+                            self.reject(session, tx, &schema, &refused).await;
+                        }
+                        passed
+                    };
+                    let Some(passed) = pulse.while_heard(silence, noted).await else {
+                        lease.give_up();
+                        continue;
+                    };
                     lease.give_back();
                     return if passed { Ok(vec![Applied::Duplicate]) } else { Err(refused) };
                 }
@@ -194,16 +215,34 @@ impl WriterPool {
         self.rejected.add(&tx.client);
         let recorded = async {
             strike(session.client(), "writer::rejected").await?;
-            rejected::record(session.client(), tx, schema, refused).await
+            rejected::record(session.client(), &Rejected::by_postgres(tx, schema, refused)).await
         };
         if let Err(error) = recorded.await {
-            let error = connection::chain(&error);
-            tracing::warn!(
-                client = %tx.client,
-                lsn = %tx.lsn,
-                error,
-                "a refused transaction can't be put into electric.rejected_transactions"
-            );
+            tell_unkept(&tx.client, &tx.lsn, &error);
+        }
+    }
+
+    /// Puts a transaction among the rejected that was refused before it came here, once everything before it has been applied. Does so
+    /// at once or not at all.
+    pub async fn keep_rejected(&self, tx: &RefusedTransaction) {
+        let Some(mut lease) = self.lease().await else { return };
+        let Some(session) = &mut lease.session else { return };
+        let (pulse, silence) = (session.pulse(), self.sessions.limits.silence());
+        let kept = async {
+            if rejected::is_passed(session.client(), &tx.client, &tx.lsn).await? {
+                return Ok(());
+            }
+            self.rejected.add(&tx.client);
+            rejected::record(session.client(), &Rejected::before_postgres(tx)).await
+        };
+        match pulse.while_heard(silence, kept).await {
+            Some(kept) => {
+                if let Err(error) = kept {
+                    tell_unkept(&tx.client, &tx.lsn, &error);
+                }
+                lease.give_back();
+            }
+            None => lease.give_up(),
         }
     }
 
@@ -264,7 +303,8 @@ impl Sessions {
     /// Brings a session that was abandoned in the middle of something out of it: whatever it waits for is cancelled.
     async fn recover(&self, mut session: Session) {
         let token = session.client().cancel_token();
-        {
+        let pulse = session.pulse();
+        let recovered = async {
             let mut rolled_back = pin!(session.roll_back());
             loop {
                 // If the request can't be delivered, the connection is going too.
@@ -273,8 +313,10 @@ impl Sessions {
                     break;
                 }
             }
+        };
+        if pulse.while_heard(self.limits.silence(), recovered).await.is_some() {
+            self.give_back(session);
         }
-        self.give_back(session);
     }
 }
 
@@ -291,6 +333,11 @@ impl Lease {
         if let Some(session) = self.session.take() {
             self.sessions.give_back(session);
         }
+    }
+
+    /// After the connection was cut.
+    fn give_up(mut self) {
+        self.session = None;
     }
 }
 
@@ -319,6 +366,16 @@ fn tell_locked(tx: &ClientTransaction, times: u32) {
             "a client's transaction still waits for rows that another session of Postgres holds locked; pg_locks tells which"
         );
     }
+}
+
+fn tell_unkept(client: &ClientId, lsn: &ClientLsn, error: &tokio_postgres::Error) {
+    let error = connection::chain(error);
+    tracing::warn!(
+        %client,
+        %lsn,
+        error,
+        "a refused transaction can't be put into electric.rejected_transactions"
+    );
 }
 
 /// Waits for the 1st, 2nd, … time: 5 ms, 10 ms, … up to [`LONGEST_PAUSE`].

@@ -11,7 +11,10 @@ use super::{
     statements::{self, Arity, Kind},
     whole,
 };
-use crate::connection::{self, ConnectConfig, ConnectError, Purpose};
+use crate::{
+    connection::{self, ConnectConfig, ConnectError, Purpose},
+    pulse::Pulse,
+};
 
 /// What a session needs. The first line keeps the triggers of native writes quiet. Read-committed is enough under the locks
 /// that are taken (spec 05 §7.7). Rows that a policy hides from the service's role make it fail rather than miss them. The
@@ -42,6 +45,7 @@ const POSITION: &str = "SELECT lsn FROM electric.acknowledged_client_lsns WHERE 
 /// One connection.
 pub struct Session {
     client: Client,
+    pulse: Pulse,
     tables: HashMap<RelationId, Prepared>,
     acknowledge: Statement,
     acknowledge_once: Statement,
@@ -74,7 +78,13 @@ pub enum OpenError {
 impl Session {
     /// Connects.
     pub async fn open(config: &ConnectConfig, limits: Limits) -> Result<Session, OpenError> {
-        let client = connection::connect(config, Purpose::Writer).await?;
+        let (client, pulse) = connection::connect_with_pulse(config, Purpose::Writer).await?;
+        let prepared = pulse.clone();
+        let prepared = prepared.while_heard(limits.silence(), Session::prepare(client, pulse, limits)).await;
+        prepared.unwrap_or_else(|| Err(ConnectError::TimedOut { host: config.host.clone() }.into()))
+    }
+
+    async fn prepare(client: Client, pulse: Pulse, limits: Limits) -> Result<Session, OpenError> {
         client.batch_execute(SETTINGS).await?;
         client.batch_execute(&limits.settings()).await?;
         for wish in WISHES {
@@ -91,6 +101,7 @@ impl Session {
         let tables = HashMap::new();
         Ok(Session {
             client,
+            pulse,
             tables,
             acknowledge,
             acknowledge_once,
@@ -103,6 +114,11 @@ impl Session {
     /// The connection.
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// Whether anything is heard on the connection.
+    pub fn pulse(&self) -> Pulse {
+        self.pulse.clone()
     }
 
     /// Whether it is good for another transaction.

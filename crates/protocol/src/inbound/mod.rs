@@ -4,6 +4,7 @@
 //! that is not complete yet, and hands out transactions whose every value Postgres is expected to take.
 
 mod operation;
+mod refused;
 mod rejection;
 mod relation;
 
@@ -16,7 +17,7 @@ use schema::Schema;
 pub use rejection::{Rejection, RejectionReason};
 pub use relation::{InboundRelation, RelationRefused};
 
-use self::{operation::KeyChange, rejection::Fault, relation::Announced};
+use self::{operation::KeyChange, refused::Reader, rejection::Fault, relation::Announced};
 use crate::{
     op_log::{Op, OpLog},
     wire::SatRelation,
@@ -108,23 +109,42 @@ impl InboundDecoder {
             (fault, at)
         });
         if let Some((fault, at)) = fault.as_ref().filter(|(fault, _)| !fault.spares_earlier()) {
-            return Err(Box::new(fault.clone().reject(at.clone(), Vec::new())));
+            let mut rejection = fault.clone().reject(at.clone(), Vec::new());
+            // What is kept may be skipped by an operator, and with it all that the client wrote before.
+            if complete.iter().all(|before| before.transaction.ops.is_empty()) {
+                self.keep(&mut rejection, at.as_ref(), log);
+            }
+            return Err(Box::new(rejection));
         }
         let mut accepted = Vec::with_capacity(complete.len());
         for Incomplete { transaction, key_change, .. } in complete {
             match key_change {
                 Some(change) => {
                     self.incomplete = None;
-                    return Err(Box::new(change.reject(transaction.lsn, accepted)));
+                    let at = transaction.lsn;
+                    let mut rejection = change.reject(at.clone(), accepted);
+                    self.keep(&mut rejection, Some(&at), log);
+                    return Err(Box::new(rejection));
                 }
                 None if transaction.ops.is_empty() => {}
                 None => accepted.push(transaction),
             }
         }
         match fault {
-            Some((fault, at)) => Err(Box::new(fault.reject(at, accepted))),
+            Some((fault, at)) => {
+                let mut rejection = fault.reject(at.clone(), accepted);
+                self.keep(&mut rejection, at.as_ref(), log);
+                Err(Box::new(rejection))
+            }
             None => Ok(accepted),
         }
+    }
+
+    /// Keeps the transaction at fault, as far as it can be told.
+    fn keep(&self, rejection: &mut Rejection, at: Option<&ClientLsn>, log: &OpLog) {
+        let reader = Reader { client: &self.client, relations: &self.relations, log };
+        rejection.transaction =
+            at.and_then(|at| reader.read(at, &rejection.reason, &rejection.client_message)).map(Box::new);
     }
 
     fn read(&mut self, log: &OpLog, schema: &Schema, complete: &mut Vec<Incomplete>) -> Result<(), Fault> {

@@ -53,7 +53,7 @@ impl KeyChange {
         );
         let position = Some(lsn.position());
         let reason = RejectionReason::ImmutableKey { table };
-        Rejection { accepted, lsn: Some(lsn), client_message, reason, position }
+        Rejection { accepted, lsn: Some(lsn), client_message, reason, position, transaction: None }
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use change::{ClientLsn, ClientTransaction};
+use change::{ClientLsn, ClientTransaction, RefusedTransaction};
 
 use crate::{error::ErrorCode, value::Refusal, wire::SatErrorResp};
 
@@ -21,6 +21,9 @@ pub struct Rejection {
     pub reason: RejectionReason,
     /// The position of the transaction in which it was found, if it had begun.
     pub position: Option<u64>,
+    /// The transaction itself, for an operator to decide about; `None` if the client has broken the protocol, so that its operations can't
+    /// be told, or if transactions before it in the message were not accepted.
+    pub transaction: Option<Box<RefusedTransaction>>,
 }
 
 /// What is wrong with an op log.
@@ -167,7 +170,7 @@ impl Fault {
         let Fault { reason, client_message } = self;
         let client_message = client_message.unwrap_or_else(|| reason.to_string());
         let position = at.map(|lsn| lsn.position());
-        Rejection { accepted, lsn, client_message, reason, position }
+        Rejection { accepted, lsn, client_message, reason, position, transaction: None }
     }
 }
 

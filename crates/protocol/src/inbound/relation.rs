@@ -34,16 +34,23 @@ pub(super) enum Announced {
     /// One of a table that it can write to.
     Synced(InboundRelation),
     /// One of a table that it has and can't write to any more: what it wrote is refused, but it may ask to keep rows of it alive,
-    /// which its triggers do whenever it writes a row that refers to one.
-    Retired(String),
+    /// which its triggers do whenever it writes a row that refers to one. With the table as clients have it, if the relation fits.
+    Retired {
+        /// Its name.
+        table: String,
+        /// What its operations can be told by.
+        known: Option<InboundRelation>,
+    },
 }
 
 impl Announced {
     /// Finds the table.
     pub(super) fn bind(relation: &SatRelation, schema: &Schema) -> Result<Announced, RelationRefused> {
         match InboundRelation::bind(relation, schema) {
-            Err(RelationRefused::UnknownTable { .. }) if is_retired(relation, schema) => {
-                Ok(Announced::Retired(relation.table_name.clone()))
+            Err(unknown @ RelationRefused::UnknownTable { .. }) => {
+                let table = retired(relation, schema).ok_or(unknown)?;
+                let known = InboundRelation::bind_to(table, relation).ok();
+                Ok(Announced::Retired { table: table.name.clone(), known })
             }
             bound => bound.map(Announced::Synced),
         }
@@ -59,19 +66,27 @@ impl Announced {
     ) -> Result<Option<&mut InboundRelation>, RejectionReason> {
         let bound = match self {
             Announced::Synced(relation) => relation.rebind(schema).map(|()| Some(relation)),
-            Announced::Retired(table) => Err(RejectionReason::NotSynced { table: table.clone() }),
+            Announced::Retired { table, .. } => Err(RejectionReason::NotSynced { table: table.clone() }),
         };
         match bound {
             Err(RejectionReason::NotSynced { .. }) if kind.only_keeps(op) => Ok(None),
             bound => bound,
         }
     }
+
+    /// What operations of it can be told by, whether they can be written or not.
+    pub(super) fn known(&self) -> Option<&InboundRelation> {
+        match self {
+            Announced::Synced(relation) => Some(relation),
+            Announced::Retired { known, .. } => known.as_ref(),
+        }
+    }
 }
 
-fn is_retired(relation: &SatRelation, schema: &Schema) -> bool {
+fn retired<'a>(relation: &SatRelation, schema: &'a Schema) -> Option<&'a Arc<Table>> {
     schema
         .retired(&relation.table_name)
-        .is_some_and(|table| table.name == relation.table_name && table.schema == relation.schema_name)
+        .filter(|table| table.name == relation.table_name && table.schema == relation.schema_name)
 }
 
 /// A relation does not fit the schema. Only names are shown, none of any row.
@@ -138,6 +153,10 @@ impl InboundRelation {
                 schema: quote(&relation.schema_name),
                 table: quote(&relation.table_name),
             })?;
+        InboundRelation::bind_to(table, relation)
+    }
+
+    fn bind_to(table: &Arc<Table>, relation: &SatRelation) -> Result<InboundRelation, RelationRefused> {
         let mut columns: Vec<ClientColumn> = Vec::with_capacity(table.columns.len());
         for column in &relation.columns {
             let names = || (quote(&table.name), quote(&column.name));

@@ -172,6 +172,13 @@ impl Actions {
             Output::WriteRejected { position, reason } => {
                 tracing::warn!(connection = self.id.0, client = ?self.client, position, "a client's transaction was rejected: {reason}");
             }
+            Output::KeepRejected(transaction) => {
+                let (kept, hold) = (self.hub.backend.keep_rejected(transaction), self.hold.clone());
+                self.hub.tasks.spawn(async move {
+                    kept.await;
+                    drop(hold);
+                });
+            }
             Output::Watch(interests) => {
                 if let Some(seat) = &self.seat {
                     self.hub.stream.watchers.watch(seat, &interests);

@@ -6,7 +6,7 @@ use std::{
         Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
-    time::Instant,
+    time::{Instant, SystemTime},
 };
 
 use session::{RefusalKind, SessionConfig, World};
@@ -47,7 +47,18 @@ pub struct Hub {
     pub closing: CancellationToken,
     /// The name of the replication slot that the stream is read from.
     pub slot: OnceLock<String>,
+    /// When and why the stream began anew, if clients had to load their data again for it.
+    pub begun_anew: OnceLock<BegunAnew>,
     connections: AtomicU64,
+}
+
+/// A stream that could not be continued.
+#[derive(Clone, Debug)]
+pub struct BegunAnew {
+    /// Since when there is another one.
+    pub at: SystemTime,
+    /// Why, in words for whoever runs the service.
+    pub why: String,
 }
 
 impl Hub {
@@ -74,6 +85,7 @@ impl Hub {
             tasks: TaskTracker::new(),
             closing: CancellationToken::new(),
             slot: OnceLock::new(),
+            begun_anew: OnceLock::new(),
             connections: AtomicU64::new(1),
         })
     }

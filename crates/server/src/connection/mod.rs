@@ -14,7 +14,7 @@ mod hub;
 mod mailbox;
 mod snapshots;
 
-pub use hub::Hub;
+pub use hub::{BegunAnew, Hub};
 pub use mailbox::{Letter, Mailbox};
 
 pub use driver::serve;

@@ -1,6 +1,6 @@
 //! The beginning of a stream: where the journal ends, or anew.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::SystemTime};
 
 use change::{Lsn, Xid};
 use journal::Recovered;
@@ -13,11 +13,12 @@ use postgres::{
         write_beyond,
     },
 };
+use session::SessionConfig;
 use tokio_postgres::Client;
 
 use super::{Connector, Following, PUBLICATION, Past, database_position};
 use crate::{
-    connection::Hub,
+    connection::{BegunAnew, Hub},
     connector_error::Failure,
     database::Database,
     history::Opened,
@@ -29,6 +30,10 @@ use crate::{
 /// checkpoints unless told otherwise. A database that is restored to a moment further back than that relies on what is stored
 /// about its clients being forgotten.
 const MOST_SKIPPED: u64 = 256 << 20;
+
+/// Which part of the log that Postgres keeps for a slot (`max_slot_wal_keep_size`) a window may span that is in memory only, and so
+/// holds the slot back: where the slot is read from again follows in steps, each as long as the window.
+const SHARE_OF_KEPT_LOG: u64 = 4;
 
 /// Where a stream begins.
 struct Place {
@@ -51,6 +56,10 @@ impl Connector {
         if let Some(lost) = found.as_ref().and_then(|found| found.lost.as_ref()) {
             tracing::warn!("the journal is damaged: {lost}");
         }
+        if !opened.is_durable() {
+            keep_within_log(client, &mut opened).await?;
+        }
+        let mut begun_anew = None;
         let place = match judge(found.as_ref(), &past, &situation) {
             Ok(position) => continued(client, &situation, position, found.as_ref()).await?,
             Err(gap) => Err(gap),
@@ -63,9 +72,11 @@ impl Connector {
             Err(gap) => {
                 let handed_out = [found.as_ref().map(|found| found.position), handed_out(&past)];
                 let floor = handed_out.into_iter().flatten().max();
+                begun_anew = costs_somebody(&gap, &situation.slot).then(|| reason(&gap, &situation.slot));
                 self.begin_anew(client, &mut arrival, &situation, &mut opened, &gap, floor).await?
             }
         };
+        let heartbeat_distance = (opened.span() / 4).max(1);
         let stream = opened.into_stream(&place.history).await?;
         let publication = Publication { config: self.config.clone(), name: PUBLICATION.to_owned() };
         let mut replication = replication::Stream::new(publication, place.history);
@@ -73,9 +84,12 @@ impl Connector {
         let beginning = Beginning { identity: situation.identity, timeline, position: place.position };
         replication.begin(arrival, &place.slot, beginning).await?;
         *self.past.lock() = Past::default();
-        let hub = self.make_hub(&replication, stream);
+        let hub = self.make_hub(&replication, stream, heartbeat_distance);
         // It is new, so nobody has said.
         let _ = hub.slot.set(place.slot.name);
+        if let Some(why) = begun_anew {
+            let _ = hub.begun_anew.set(BegunAnew { at: SystemTime::now(), why });
+        }
         Ok(Following { stream: replication, hub, unpublished_at: None })
     }
 
@@ -128,14 +142,20 @@ impl Connector {
     }
 
     /// What connections share.
-    fn make_hub(&self, replication: &replication::Stream, stream: Arc<Stream>) -> Arc<Hub> {
+    fn make_hub(
+        &self,
+        replication: &replication::Stream,
+        stream: Arc<Stream>,
+        heartbeat_distance: u64,
+    ) -> Arc<Hub> {
         let control = replication.control();
         let kept = instances::Settings { kept: self.shapes.cache, ..instances::Settings::default() };
         let instances = Instances::new(&self.config, stream.clone(), control.clone(), kept);
         let world = Arc::new(SharedWorld::new(stream.clone(), instances));
         let database = Arc::new(Database::new(&self.config, (&self.shapes, self.writer), &stream, control));
         let verifier = auth::Verifier::new(self.auth.clone());
-        let hub = Hub::new(self.session.clone(), verifier, stream, world, database, self.limits);
+        let session = SessionConfig { heartbeat_distance, ..self.session.clone() };
+        let hub = Hub::new(session, verifier, stream, world, database, self.limits);
         self.app.hub.store(Some(hub.clone()));
         hub
     }
@@ -195,6 +215,37 @@ fn version_before(catalogue: &Catalogue, settled: Xid) -> Option<String> {
     before.last().map(|step| step.migration.version.clone())
 }
 
+/// Sees to it that a window in memory does not hold the slot back for longer than Postgres puts up with: it would invalidate the slot,
+/// and everybody would have to load everything again, time after time.
+async fn keep_within_log(client: &Client, opened: &mut Opened) -> Result<(), Failure> {
+    let sql = "SELECT setting::int8 << 20 FROM pg_settings WHERE name = 'max_slot_wal_keep_size' AND setting::int8 >= 0";
+    let Some(row) = client.query_opt(sql, &[]).await? else { return Ok(()) };
+    let kept = u64::try_from(row.try_get::<_, i64>(0)?).unwrap_or(0);
+    let span = (kept / SHARE_OF_KEPT_LOG).max(1);
+    if let Some(wanted) = opened.bound_span(span) {
+        tracing::warn!(
+            "Postgres keeps {kept} bytes of its log for a slot (max_slot_wal_keep_size), so without a journal on disk clients can \
+             resume from no more than {span} bytes of it instead of {wanted} (ELECTRIC_RESUMABLE_WAL_WINDOW). With TIELINE_DATA_DIR \
+             they can"
+        );
+    }
+    Ok(())
+}
+
+/// Whether somebody has to load data again. Nobody has who never had a place in the stream, or who can be told where it is.
+fn costs_somebody(gap: &Gap, slot: &SlotState) -> bool {
+    !matches!((gap, slot), (Gap::NothingKept, SlotState::Found(_) | SlotState::Missing { .. }))
+}
+
+/// Why it begins anew.
+fn reason(gap: &Gap, slot: &SlotState) -> String {
+    match (gap, slot) {
+        // Nothing else is known of what was before.
+        (Gap::NothingKept, SlotState::Invalidated { .. }) => Gap::SlotInvalidated.to_string(),
+        _ => gap.to_string(),
+    }
+}
+
 /// Says why it begins anew; loudly, if that costs somebody something.
 fn tell(gap: &Gap, slot: &SlotState, durable: bool) {
     match (gap, slot) {
@@ -204,10 +255,13 @@ fn tell(gap: &Gap, slot: &SlotState, durable: bool) {
         (Gap::NothingKept, SlotState::Missing { .. }) => {
             tracing::info!("nobody has followed this database yet: the stream of changes begins now");
         }
-        (Gap::NothingKept, _) => tracing::warn!(
+        (Gap::NothingKept, SlotState::Found(_)) => tracing::warn!(
             "{gap}: a new one begins where the replication slot stands. Clients that have not seen everything before that load their \
              data again"
         ),
-        _ => tracing::warn!("the stream of changes begins anew, and clients load their data again: {gap}"),
+        _ => tracing::warn!(
+            "the stream of changes begins anew, and clients load their data again: {}",
+            reason(gap, slot)
+        ),
     }
 }

@@ -52,6 +52,15 @@ struct StreamReport {
     /// How far Postgres has been followed.
     position: String,
     clients: usize,
+    /// When clients had to load their data again, and why; the last time since the process began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    begun_anew: Option<BegunAnewReport>,
+}
+
+#[derive(Debug, Serialize)]
+struct BegunAnewReport {
+    at: String,
+    why: String,
 }
 
 /// What makes Postgres keep its log for us.
@@ -146,7 +155,15 @@ impl About {
 }
 
 fn stream_report(hub: &Hub) -> StreamReport {
-    StreamReport { position: hub.stream.position().to_string(), clients: hub.stream.watchers.count() }
+    let begun_anew = hub.begun_anew.get().map(|begun| BegunAnewReport {
+        at: format!("{:.3}", jiff::Timestamp::try_from(begun.at).unwrap_or_default()),
+        why: begun.why.clone(),
+    });
+    StreamReport {
+        position: hub.stream.position().to_string(),
+        clients: hub.stream.watchers.count(),
+        begun_anew,
+    }
 }
 
 fn slot_report(hub: &Hub) -> Option<SlotReport> {

@@ -10,7 +10,7 @@ const SUBSCRIPTION: &str = "00000000-0000-4000-8000-000000000001";
 const BEHIND: &str = "Cannot catch up to the server's current state";
 
 /// Comes back, and is sent away for good: its position is of no use any more.
-async fn is_behind(port: u16, lsn: Option<Bytes>) {
+pub async fn is_behind(port: u16, lsn: Option<Bytes>) {
     within(async {
         loop {
             let Ok(mut client) = Satellite::sign_in(port, "a", &unsigned_token("user")).await else {
@@ -27,9 +27,21 @@ async fn is_behind(port: u16, lsn: Option<Bytes>) {
     .await;
 }
 
+/// What the status says of the last time that clients had to load their data again.
+pub async fn begun_anew(port: u16) -> Option<String> {
+    let report: serde_json::Value =
+        serde_json::from_slice(&get(port, "/api/status.json").await.body).expect("a report");
+    report["stream"]["begun_anew"]["why"].as_str().map(str::to_owned)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dropped_slot_is_made_anew_and_nobody_is_left_with_a_gap() {
-    let (_database, postgres, running) = start_with_items().await;
+    tokio::join!(drop_the_slot(&[]), drop_the_slot(&[("TIELINE_DATA_DIR", "none")]));
+}
+
+async fn drop_the_slot(settings: &[(&str, &str)]) {
+    let (_database, postgres, running) = start_with_items_and(settings).await;
+    assert_eq!(begun_anew(running.port).await, None);
     let (mut client, _) = subscriber(running.port, "a").await;
     let lsn = client.lsn.clone();
     // As soon as nobody reads from it.
@@ -42,6 +54,8 @@ async fn a_dropped_slot_is_made_anew_and_nobody_is_left_with_a_gap() {
     postgres.batch_execute("INSERT INTO items VALUES ('1', 'in the gap')").await.unwrap();
     assert_eq!(within(client.closed()).await.unwrap().1.code, Some(1001));
     is_behind(running.port, lsn).await;
+    let why = begun_anew(running.port).await.expect("it is told");
+    assert!(why.contains("the replication slot is gone"), "{why}");
     let (mut client, data) = subscriber(running.port, "a").await;
     assert_eq!(data.len(), 1);
     postgres.batch_execute("INSERT INTO items VALUES ('2', 'after')").await.unwrap();

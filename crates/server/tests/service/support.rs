@@ -1,9 +1,9 @@
 //! Starting a service inside the test, and asking it over HTTP.
 
-use std::{collections::HashMap, ffi::OsString, path::PathBuf, time::Duration};
+use std::{collections::HashMap, ffi::OsString, net::Ipv4Addr, path::PathBuf, time::Duration};
 
 use server::{Config, Service};
-use testkit::Database;
+use testkit::{Cluster, Database, FaultProxy, Options};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -58,9 +58,20 @@ pub async fn start_unready(url: &str, variables: &[(&str, &str)]) -> Running {
 
 /// A database with a synced table `items`, and a service on it.
 pub async fn start_with_items() -> (Database, tokio_postgres::Client, Running) {
+    start_with_items_and(&[]).await
+}
+
+/// The same, with these variables.
+pub async fn start_with_items_and(variables: &[(&str, &str)]) -> (Database, tokio_postgres::Client, Running) {
     let database = Database::create().await;
-    let running = start(&database.url, &[]).await;
+    let running = start(&database.url, variables).await;
     let client = database.client().await;
+    make_items(&client, &running).await;
+    (database, client, running)
+}
+
+/// Makes the synced table `items`.
+pub async fn make_items(client: &tokio_postgres::Client, running: &Running) {
     client
         .batch_execute(
             "CREATE TABLE items (id text PRIMARY KEY, content text);
@@ -69,7 +80,22 @@ pub async fn start_with_items() -> (Database, tokio_postgres::Client, Running) {
         .await
         .expect("a synced table");
     stream_has_caught_up(running.port).await;
-    (database, client, running)
+}
+
+/// A private cluster with these settings.
+pub async fn cluster(settings: &'static [&'static str]) -> Cluster {
+    let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
+    let options = Options { settings, ..Options::default() };
+    let made = tokio::task::spawn_blocking(move || Cluster::temporary(&options)).await;
+    made.expect("no panic").expect("a cluster")
+}
+
+/// A proxy before a cluster that misbehaves on demand, and the connection string of a database through it.
+pub async fn through_proxy(cluster: &Cluster, database: &Database) -> (FaultProxy, String) {
+    let target = (Ipv4Addr::LOCALHOST, cluster.port()).into();
+    let proxy = FaultProxy::start(target).await.expect("a proxy");
+    let url = database.url.replace(&format!(":{}/", cluster.port()), &format!(":{}/", proxy.port()));
+    (proxy, url)
 }
 
 /// Waits until the service has processed everything that is committed now, as the list of migrations does.

@@ -115,7 +115,8 @@ impl Connection {
                 | Output::Flush
                 | Output::Reach(_)
                 | Output::Refused { .. }
-                | Output::WriteRejected { .. } => {}
+                | Output::WriteRejected { .. }
+                | Output::KeepRejected(_) => {}
             }
         }
     }

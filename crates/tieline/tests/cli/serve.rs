@@ -95,19 +95,35 @@ fn a_database_without_logical_decoding_ends_the_start() {
 #[tokio::test(flavor = "multi_thread")]
 async fn signals_end_it_with_status_zero() {
     let database = Database::create().await;
-    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+    let postgres = database.client().await;
+    for (round, signal) in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGTERM].into_iter().enumerate() {
         let url = database.url.clone();
-        tokio::task::spawn_blocking(move || {
-            // The lines have to be kept: without a reader it could not write.
-            let (mut child, _lines) = start_and_wait(&url, &free_port());
+        let said = tokio::task::spawn_blocking(move || {
+            let port = free_port();
+            let (mut child, mut lines, mut said) = start_with(&url, &port, &[]);
+            let mut client = upgraded(&port);
             let begun = Instant::now();
             kill(Pid::from_raw(child.id() as i32), signal).unwrap();
+            // A close frame, unmasked, with 1001 and nothing more.
+            let mut close = [0; 4];
+            client.read_exact(&mut close).expect("a farewell");
+            assert_eq!(close, [0x88, 2, 0x03, 0xe9], "{signal}");
+            drop(client);
+            lines.read_to_string(&mut said).unwrap();
             let status = child.wait().unwrap();
             assert_eq!(status.code(), Some(0), "{signal}");
             assert!(begun.elapsed() < Duration::from_secs(5), "{signal}");
-        })
-        .await
-        .unwrap();
+            said
+        });
+        let said = said.await.unwrap();
+        assert!(said.contains(&format!("{signal}: stopping")), "{said}");
+        assert!(!said.contains("cut off"), "{said}");
+        assert_eq!(said.contains("the stream goes on where the journal ends"), round > 0, "{said}");
+        let until = Instant::now() + PATIENCE;
+        let active = "SELECT active FROM pg_replication_slots WHERE database = current_database()";
+        while postgres.query_one(active, &[]).await.unwrap().get::<_, bool>(0) {
+            assert!(Instant::now() < until, "the slot is not let go of");
+        }
     }
 }
 
@@ -134,7 +150,7 @@ async fn a_second_signal_ends_it_at_once() {
     .unwrap();
 }
 
-/// A WebSocket connection, as far as the answer to its request.
+/// A WebSocket connection, up to the end of the answer to its request.
 fn upgraded(port: &str) -> TcpStream {
     let mut socket = TcpStream::connect(format!("127.0.0.1:{port}")).expect("a connection");
     socket.set_read_timeout(Some(PATIENCE)).expect("a time limit");
@@ -142,9 +158,13 @@ fn upgraded(port: &str) -> TcpStream {
                 Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\
                 Sec-WebSocket-Protocol: electric.0.12\r\n\r\n";
     socket.write_all(head.as_bytes()).expect("to be heard");
-    let mut answer = [0; 12];
-    socket.read_exact(&mut answer).expect("an answer");
-    assert_eq!(answer, *b"HTTP/1.1 101");
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        socket.read_exact(&mut byte).expect("an answer");
+        answer.extend(byte);
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 101"));
     socket
 }
 

@@ -8,7 +8,7 @@ use schema::Schema;
 use tokio::time::sleep;
 use tokio_postgres::{Row, error::SqlState};
 
-use super::{Settled, form, record};
+use super::{Rejected, Settled, form, record};
 use crate::{
     catalogue,
     connection::{ConnectConfig, chain},
@@ -184,7 +184,7 @@ impl Desk {
         match self.work(Job { tx: &tx, settles: Some(Settled::Retried), hasty: false }, &schema).await? {
             Ok(()) => self.show(id).await,
             Err(refused) => {
-                record(self.session.client(), &tx, &schema, &refused).await?;
+                record(self.session.client(), &Rejected::by_postgres(&tx, &schema, &refused)).await?;
                 Err(DeskError::Refused(Box::new(refused)))
             }
         }
@@ -198,7 +198,7 @@ impl Desk {
     pub async fn discard(&mut self, id: i64) -> Result<Entry, DeskError> {
         let (entry, lsn) = self.waiting(id).await?;
         let schema = self.schema().await?;
-        let ops = form::read(entry.operations.as_deref().unwrap_or_default(), &schema).unwrap_or_default();
+        let ops = form::read_known(entry.operations.as_deref().unwrap_or_default(), &schema);
         // The client hears of each row as well as may be: with the values it had in mind, or else by its key, or not at all.
         let keys_only = ops.iter().map(|op| key_of(op, &schema)).collect();
         for ops in [ops, keys_only, Vec::new()] {

@@ -8,7 +8,7 @@
 //! are not there.
 
 use bytes::Bytes;
-use change::{ClientOp, ClientOpKind, ClientTransaction, Field};
+use change::{ClientOp, ClientOpKind, ClientTransaction, Field, RefusedOp, RefusedTransaction};
 use schema::{Schema, Table};
 use serde_json::{Map, Value, json};
 
@@ -25,32 +25,57 @@ pub struct Stored {
 
 /// The operations in their stored form: the first ones, if all are too large.
 pub fn store(tx: &ClientTransaction, schema: &Schema) -> Stored {
+    let ops = tx.ops.iter().map(|op| write(op, schema.table(op.relation).map(|table| &**table)));
+    let mut stored = collect(ops, tx.ops.len());
+    // Without its table an operation can't be told from others.
+    stored.complete &= tx.ops.iter().all(|op| schema.table(op.relation).is_some());
+    stored
+}
+
+/// The same for a transaction that was refused before Postgres was asked.
+pub fn store_refused(tx: &RefusedTransaction) -> Stored {
+    let write = |op: &RefusedOp| {
+        let row: Map<String, Value> = op
+            .row
+            .iter()
+            .map(|(name, value)| (name.clone(), value.value().map_or(Value::Null, text)))
+            .collect();
+        let saw: Vec<String> = op.saw.iter().map(ToString::to_string).collect();
+        json!({ "op": word(op.kind), "table": op.table, "row": row, "wrote": op.wrote, "saw": saw })
+    };
+    collect(tx.ops.iter().map(write), tx.count)
+}
+
+/// Of `count` operations the first ones that there is room for.
+fn collect(ops: impl Iterator<Item = Value>, count: usize) -> Stored {
     let mut text = String::from("[");
-    let mut complete = true;
-    for (n, op) in tx.ops.iter().enumerate() {
-        let one = write(op, schema.table(op.relation).map(|table| &**table)).to_string();
+    let mut stored = 0;
+    for op in ops {
+        let one = op.to_string();
         if text.len() + one.len() + 2 > MAX_BYTES {
-            complete = false;
             break;
         }
-        if n > 0 {
+        if stored > 0 {
             text.push(',');
         }
         text.push_str(&one);
+        stored += 1;
     }
     text.push(']');
-    // Without its table an operation can't be told from others.
-    complete &= tx.ops.iter().all(|op| schema.table(op.relation).is_some());
-    Stored { text, complete }
+    Stored { text, complete: stored == count }
 }
 
-fn write(op: &ClientOp, table: Option<&Table>) -> Value {
-    let kind = match op.kind {
+fn word(kind: ClientOpKind) -> &'static str {
+    match kind {
         ClientOpKind::Insert => "insert",
         ClientOpKind::Update => "update",
         ClientOpKind::Delete => "delete",
         ClientOpKind::Compensation => "compensation",
-    };
+    }
+}
+
+fn write(op: &ClientOp, table: Option<&Table>) -> Value {
+    let kind = word(op.kind);
     let Some(table) = table else { return json!({ "op": kind, "table": null }) };
     let columns = || table.columns.iter().zip(&op.values);
     let row: Map<String, Value> = columns()
@@ -75,6 +100,12 @@ fn text(value: &[u8]) -> Value {
 pub fn read(text: &str, schema: &Schema) -> Option<Vec<ClientOp>> {
     let ops: Vec<Value> = serde_json::from_str(text).ok()?;
     ops.iter().map(|op| read_op(op, schema)).collect()
+}
+
+/// Those of the operations that are of tables as they are now.
+pub fn read_known(text: &str, schema: &Schema) -> Vec<ClientOp> {
+    let ops: Vec<Value> = serde_json::from_str(text).unwrap_or_default();
+    ops.iter().filter_map(|op| read_op(op, schema)).collect()
 }
 
 fn read_op(op: &Value, schema: &Schema) -> Option<ClientOp> {

@@ -1,4 +1,4 @@
-//! Transactions that Postgres refused for good (spec 05 §7.6): kept in `electric.rejected_transactions` with the reason and the
+//! Transactions that were refused for good, by Postgres or for values that it would not take (spec 05 §7.6): kept in `electric.rejected_transactions` with the reason and the
 //! operations, until they get through after all or an operator decides.
 //!
 //! There is one entry per client and position, however often the client tries. What is kept is bounded: by the size of one
@@ -8,7 +8,7 @@ mod desk;
 mod form;
 mod hint;
 
-use change::ClientTransaction;
+use change::{ClientId, ClientLsn, ClientTransaction, RefusedTransaction};
 use schema::Schema;
 use tokio_postgres::{Client, Error};
 
@@ -16,6 +16,7 @@ pub use desk::{Desk, DeskError, Entry};
 pub use form::MAX_BYTES;
 pub use hint::Hint;
 
+use self::form::Stored;
 use super::failure::Refused;
 
 /// The most entries that are kept. Of more, the oldest go, settled ones first.
@@ -63,18 +64,66 @@ const PRUNE: &str = "\
         (SELECT id FROM electric.rejected_transactions WHERE client_id = $1 \
             ORDER BY state = 'waiting' DESC, last_seen DESC, id DESC OFFSET $3))";
 
-/// Puts a refused transaction among the rejected, in a Postgres transaction of its own.
-pub(super) async fn record(
-    client: &Client,
-    tx: &ClientTransaction,
-    schema: &Schema,
-    refused: &Refused,
-) -> Result<(), Error> {
-    let stored = form::store(tx, schema);
-    let (author, lsn, ms) = (tx.client.as_str(), tx.lsn.as_bytes().as_ref(), tx.timestamp_ms);
-    let ms = i64::try_from(ms).unwrap_or(i64::MAX);
-    let count = i32::try_from(tx.ops.len()).unwrap_or(i32::MAX);
-    let about = &refused.about;
+/// A rejected transaction as it is kept.
+pub(super) struct Rejected<'a> {
+    client: &'a ClientId,
+    lsn: &'a ClientLsn,
+    timestamp_ms: u64,
+    sqlstate: &'a str,
+    message: &'a str,
+    table: Option<&'a str>,
+    constraint: Option<&'a str>,
+    column: Option<&'a str>,
+    count: usize,
+    stored: Stored,
+}
+
+impl<'a> Rejected<'a> {
+    /// One that Postgres refused.
+    pub(super) fn by_postgres(
+        tx: &'a ClientTransaction,
+        schema: &Schema,
+        refused: &'a Refused,
+    ) -> Rejected<'a> {
+        Rejected {
+            client: &tx.client,
+            lsn: &tx.lsn,
+            timestamp_ms: tx.timestamp_ms,
+            sqlstate: &refused.sqlstate,
+            message: &refused.message,
+            table: refused.about.table.as_deref(),
+            constraint: refused.about.constraint.as_deref(),
+            column: refused.about.column.as_deref(),
+            count: tx.ops.len(),
+            stored: form::store(tx, schema),
+        }
+    }
+
+    /// One that was refused before Postgres was asked.
+    pub(super) fn before_postgres(tx: &'a RefusedTransaction) -> Rejected<'a> {
+        Rejected {
+            client: &tx.client,
+            lsn: &tx.lsn,
+            timestamp_ms: tx.timestamp_ms,
+            sqlstate: tx.sqlstate,
+            message: &tx.message,
+            table: Some(&tx.table),
+            constraint: None,
+            column: tx.column.as_deref(),
+            count: tx.count,
+            stored: form::store_refused(tx),
+        }
+    }
+}
+
+/// Puts a transaction among the rejected, in a Postgres transaction of its own.
+pub(super) async fn record(client: &Client, rejected: &Rejected<'_>) -> Result<(), Error> {
+    let Rejected { sqlstate, table, constraint, column, stored, .. } = rejected;
+    let (author, lsn) = (rejected.client.as_str(), rejected.lsn.as_bytes().as_ref());
+    let ms = i64::try_from(rejected.timestamp_ms).unwrap_or(i64::MAX);
+    let count = i32::try_from(rejected.count).unwrap_or(i32::MAX);
+    // What a text of Postgres' can't hold may be quoted from what the client sent.
+    let message = rejected.message.replace('\0', "\u{FFFD}");
     let row = client
         .query_one(
             RECORD,
@@ -82,11 +131,11 @@ pub(super) async fn record(
                 &author,
                 &lsn,
                 &ms,
-                &refused.sqlstate,
-                &refused.message,
-                &about.table,
-                &about.constraint,
-                &about.column,
+                sqlstate,
+                &message,
+                table,
+                constraint,
+                column,
                 &count,
                 &stored.text,
                 &stored.complete,
@@ -104,8 +153,8 @@ const IS_PASSED: &str = "\
         AND lpad(encode(lsn, 'hex'), 16, '0') COLLATE \"C\" >= lpad(encode($2::bytea, 'hex'), 16, '0') COLLATE \"C\"";
 
 /// Whether the client is beyond a transaction: what is wrong with it does not matter then.
-pub(super) async fn is_passed(client: &Client, tx: &ClientTransaction) -> Result<bool, Error> {
-    let (author, lsn) = (tx.client.as_str(), tx.lsn.as_bytes().as_ref());
+pub(super) async fn is_passed(client: &Client, author: &ClientId, lsn: &ClientLsn) -> Result<bool, Error> {
+    let (author, lsn) = (author.as_str(), lsn.as_bytes().as_ref());
     Ok(client.query_opt(IS_PASSED, &[&author, &lsn]).await?.is_some())
 }
 
