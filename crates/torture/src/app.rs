@@ -20,9 +20,11 @@ use testkit::{FaultProxy, unsigned_token};
 use tokio::sync::RwLock;
 
 use crate::{
+    anew::Anew,
     history::{Outcome, Process, Step, Transaction},
     notes::Notes,
     plan::{Plan, Planner},
+    rig::Failovers,
     tables,
 };
 
@@ -74,10 +76,12 @@ pub(crate) struct App {
     killed: AtomicBool,
     /// It has subscribed; a new process goes on from there.
     begun: AtomicBool,
+    /// What a failover does to it.
+    anew: Anew,
 }
 
 impl App {
-    pub(crate) fn new(settings: Settings, proxy: FaultProxy, notes: Notes) -> App {
+    pub(crate) fn new(settings: Settings, proxy: FaultProxy, notes: Notes, failovers: Arc<Failovers>) -> App {
         App {
             settings,
             proxy,
@@ -86,6 +90,7 @@ impl App {
             offline: AtomicBool::new(false),
             killed: AtomicBool::new(false),
             begun: AtomicBool::new(false),
+            anew: Anew::new(failovers),
         }
     }
 
@@ -143,8 +148,10 @@ impl App {
         let mut unconnected: Option<Instant> = None;
         while !stop.load(Ordering::Relaxed) {
             let client = self.client().await?;
-            let plan = planner.client();
-            self.transact(&client, &mut planner, plan).await?;
+            if self.goes_on(&client).await {
+                let plan = planner.client();
+                self.transact(&client, &mut planner, plan).await?;
+            }
             self.look_after(&client, &mut unconnected);
             tokio::time::sleep(Duration::from_secs_f64(pause * 2.0 * rng.f64())).await;
         }
@@ -155,6 +162,8 @@ impl App {
         let author = planner.author();
         let (asked, sql) = (self.notes.now(), plan.changes());
         let (outcome, steps) = match client.transact(&plan.statements).await {
+            // It found the tables empty, or some of them: what it changed there came to nothing.
+            Ok(_) if self.was_reset(client) => (Outcome::Unknown, plan.writes()),
             Ok(rows) => (Outcome::Committed, planner.steps(plan, &rows)),
             Err(error) => {
                 let gone = client.is_gone();
@@ -180,7 +189,8 @@ impl App {
             return;
         }
         *place = None;
-        self.resets(client);
+        self.was_reset(client);
+        self.anew.interrupted();
         let killed = self.killed.swap(false, Ordering::Relaxed);
         match client.uncaught() {
             Some(error) if KNOWN_DEFECTS.iter().any(|defect| error.contains(defect)) => {
@@ -192,10 +202,38 @@ impl App {
         }
     }
 
-    /// Notes resets of a client: none has a reason here.
-    pub(crate) fn resets(&self, client: &NodeClient) {
-        for reset in client.resets() {
-            self.notes.failure(format!("{} was reset: {reset}", self.name()));
+    /// Notes resets of a client, and whether it has to load everything again now. Only a failover is a reason, once.
+    fn was_reset(&self, client: &NodeClient) -> bool {
+        for reset in client.new_resets() {
+            match self.anew.begin() {
+                true => self.notes.event("client reset by a failover", &self.name()),
+                false => self.notes.failure(format!("{} was reset: {reset}", self.name())),
+            }
+        }
+        self.anew.is_under_way()
+    }
+
+    /// Whether its client has everything. After a reset an app has to ask for it again: the client library does not.
+    async fn goes_on(&self, client: &Arc<NodeClient>) -> bool {
+        if !self.was_reset(client) {
+            return true;
+        }
+        let (table, options) = tables::shape(self.settings.process.0);
+        match self.anew.go_on(client, &self.settings.whole, (table, options)).await {
+            Ok(true) => {
+                self.notes.event("client has everything again", &self.name());
+                true
+            }
+            Ok(false) => false,
+            Err(_) if client.is_gone() => {
+                self.ended(client).await;
+                false
+            }
+            Err(error) => {
+                self.notes
+                    .event("loading everything again has to wait", &format!("{}: {error}", self.name()));
+                false
+            }
         }
     }
 
@@ -253,6 +291,7 @@ impl App {
     /// Whether there is anything left to be sent, and how far it is with what comes.
     pub(crate) async fn progress(&self) -> Result<Progress> {
         let client = self.client().await?;
+        let goes_on = self.goes_on(&client).await;
         let sql = "SELECT (SELECT count(*) FROM _electric_oplog) AS waiting, (SELECT max(number) FROM fences) AS fence, \
             (SELECT value FROM _electric_meta WHERE key = 'lsn') AS position";
         let rows = match client.transact(&[sql.to_owned()]).await {
@@ -271,7 +310,7 @@ impl App {
         };
         Ok(Progress {
             waiting: number("waiting"),
-            fence: number("fence"),
+            fence: if goes_on { number("fence") } else { -1 },
             position: row["position"].to_string(),
         })
     }
@@ -279,7 +318,7 @@ impl App {
     /// Ends the client in good order.
     pub(crate) async fn close(&self) {
         if let Some(client) = self.client.write().await.take() {
-            self.resets(&client);
+            self.was_reset(&client);
             let _ = client.call(json!({ "do": "close" })).await;
         }
     }

@@ -1,6 +1,7 @@
 //! The real test: the real binary, a real Postgres, real clients and native writers, under faults, for a bounded time; and the
 //! program that checks the history of it (spec 05 §6, §8). `docs/torture.md` tells how to run it and how to read a failure.
 
+mod anew;
 mod app;
 pub mod check;
 mod faults;
@@ -14,6 +15,7 @@ mod tables;
 mod verdict;
 
 use std::{
+    collections::VecDeque,
     fs,
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
@@ -60,6 +62,8 @@ pub struct Torture {
     pub clients: u16,
     /// How long there are faults; starting and settling come on top.
     pub length: Duration,
+    /// How often Postgres fails over to a standby; as it fits the length if `None`.
+    pub failovers: Option<u32>,
     /// Whether the folder is kept though nothing has failed.
     pub keep: bool,
     /// How long a client waits between transactions on average, in seconds.
@@ -147,7 +151,13 @@ impl Torture {
             }));
         }
         let faults = [
-            tokio::spawn(faults::upon_service(rig.clone(), notes.clone(), rng.fork(), stop_faults.clone())),
+            tokio::spawn(faults::upon_service(
+                rig.clone(),
+                notes.clone(),
+                rng.fork(),
+                self.failovers(),
+                stop_faults.clone(),
+            )),
             tokio::spawn(faults::upon_clients(apps.clone(), notes.clone(), rng.fork(), stop_faults.clone())),
         ];
         let until = Instant::now() + self.length;
@@ -168,6 +178,18 @@ impl Torture {
         self.end(&rig, &apps, &tables, &era, notes).await
     }
 
+    /// When Postgres fails over: with time before and after it. Making a standby takes seconds, and so does loading everything again,
+    /// so that it is left out of short runs.
+    fn failovers(&self) -> VecDeque<Instant> {
+        let count = self.failovers.unwrap_or(match self.length.as_secs() {
+            0..45 => 0,
+            45..240 => 1,
+            _ => 2,
+        });
+        let now = Instant::now();
+        (1..=count).map(|n| now + self.length * n / (count + 1)).collect()
+    }
+
     async fn apps(&self, rig: &Rig, tables: &[tables::Table], notes: &Notes) -> Result<Vec<Arc<App>>> {
         let mut apps = Vec::new();
         for process in 0..self.clients {
@@ -185,7 +207,7 @@ impl Torture {
                 whole: tables.iter().filter(|table| table.whole).map(|table| table.name).collect(),
             };
             let proxy = FaultProxy::start(SocketAddr::from((Ipv4Addr::LOCALHOST, rig.port))).await?;
-            apps.push(Arc::new(App::new(settings, proxy, notes.clone())));
+            apps.push(Arc::new(App::new(settings, proxy, notes.clone(), rig.failovers.clone())));
         }
         Ok(apps)
     }
