@@ -131,7 +131,7 @@ pub enum Step {
         /// The sum over them.
         sum: i64,
     },
-    /// Makes a row that is never changed, and once deleted never comes back.
+    /// Makes a row. Once deleted by somebody who had seen it, it does not come back, unless somebody else has changed it meanwhile.
     Bear {
         /// Its id.
         row: String,
@@ -143,12 +143,26 @@ pub enum Step {
         /// Its id.
         row: String,
     },
+    /// Changes such a row, which its process has seen. If it was deleted in between, it comes back.
+    Mark {
+        /// Its id.
+        row: String,
+    },
+    /// Deletes all rows of a group at once (`TRUNCATE`): those that the transaction has read there just before, since when nobody
+    /// else could write any.
+    Empty {
+        /// Which group.
+        group: u32,
+    },
     /// Reads the rows of a group.
     Alive {
         /// Which group.
         group: u32,
         /// Each row with the transaction that made it.
         rows: Vec<(String, Author)>,
+        /// The rows that were ever changed, with the last transaction that did.
+        #[serde(default)]
+        marks: Vec<(String, Author)>,
     },
 }
 

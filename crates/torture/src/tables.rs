@@ -58,6 +58,7 @@ pub(crate) fn tables(processes: u16) -> Vec<Table> {
             true,
             &[("id", "UUID"), ("cohort", "INT4"), ("process", "INT4"), ("number", "INT4")],
         ),
+        table("drafts", true, &[("id", "UUID"), ("process", "INT4"), ("number", "INT4"), ("mark", "TEXT")]),
         table("parents", true, &[("id", "INT4"), ("name", "TEXT")]),
         table("children", true, &[("id", "INT4"), ("parent_id", "INT4 -> parents.id"), ("note", "TEXT")]),
         table("fences", true, &[("id", "INT4"), ("number", "INT4")]),

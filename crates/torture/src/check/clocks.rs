@@ -108,7 +108,7 @@ pub(super) fn observed(transaction: &Transaction) -> impl Iterator<Item = Author
             .flatten()
             .collect(),
         Step::Last { value, .. } => Author::parse(value).into_iter().collect(),
-        Step::Alive { rows, .. } => rows.iter().map(|(_, author)| *author).collect(),
+        Step::Alive { rows, marks, .. } => rows.iter().chain(marks).map(|(_, author)| *author).collect(),
         Step::Append { .. }
         | Step::Raise { .. }
         | Step::Sign { .. }
@@ -116,6 +116,8 @@ pub(super) fn observed(transaction: &Transaction) -> impl Iterator<Item = Author
         | Step::Write { .. }
         | Step::Total { .. }
         | Step::Bear { .. }
-        | Step::Kill { .. } => Vec::new(),
+        | Step::Kill { .. }
+        | Step::Mark { .. }
+        | Step::Empty { .. } => Vec::new(),
     })
 }
