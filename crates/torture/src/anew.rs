@@ -12,7 +12,7 @@ use anyhow::Result;
 use node_client::NodeClient;
 use serde_json::Value;
 
-use crate::rig::Failovers;
+use crate::{history::Process, rig::Rig};
 
 /// How long the app waits for the rows it asked for before it looks whether they have come otherwise: a promise of the client
 /// library is forgotten when its connection breaks.
@@ -20,19 +20,27 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How far a client is with it.
 pub(crate) struct Anew {
-    failovers: Arc<Failovers>,
+    rig: Arc<Rig>,
+    process: Process,
     /// The client has thrown its rows away and does not have them again.
     under_way: AtomicBool,
     /// How many failovers there were when the client was last reset.
     reset_after: AtomicU32,
     /// The same when it had everything again.
     whole_after: AtomicU32,
+    /// The number of the client's own fence in the table of fences: what was applied before that has come when it comes.
+    fence: AtomicU32,
+    /// Whether that fence was made since the client was last reset.
+    has_asked: AtomicBool,
 }
 
 impl Anew {
-    pub(crate) fn new(failovers: Arc<Failovers>) -> Anew {
+    pub(crate) fn new(rig: Arc<Rig>, process: Process) -> Anew {
         Anew {
-            failovers,
+            rig,
+            process,
+            fence: AtomicU32::new(0),
+            has_asked: AtomicBool::new(false),
             under_way: AtomicBool::new(false),
             reset_after: AtomicU32::new(0),
             whole_after: AtomicU32::new(0),
@@ -42,7 +50,8 @@ impl Anew {
     /// The client was reset. Whether it had reason to be: there was a failover since the last time.
     pub(crate) fn begin(&self) -> bool {
         self.under_way.store(true, Ordering::Relaxed);
-        let failovers = self.failovers.count();
+        self.has_asked.store(false, Ordering::Relaxed);
+        let failovers = self.rig.failovers();
         self.reset_after.swap(failovers, Ordering::Relaxed) < failovers
     }
 
@@ -81,27 +90,57 @@ impl Anew {
         if subscriptions.len() < 2 || subscriptions.iter().any(|status| status != "active") {
             return Ok(false);
         }
-        let sql = "SELECT (SELECT count(*) FROM _electric_oplog) AS waiting, (SELECT count(*) FROM fences) AS fences";
-        let rows = client.transact(&[sql.to_owned()]).await?;
-        let row = rows.first().and_then(|rows| rows.get(0)).cloned().unwrap_or_default();
-        let is = |column: &str, count: &str| row[column].to_string().trim_matches('"') == count;
-        let is_whole = is("waiting", "0") && is("fences", "1");
-        if is_whole {
-            self.whole_after.store(self.reset_after.load(Ordering::Relaxed), Ordering::Relaxed);
-            self.under_way.store(false, Ordering::Relaxed);
+        let sql = "SELECT count(*) AS waiting FROM _electric_oplog";
+        if number(client, sql).await? > 0 {
+            return Ok(false);
         }
-        Ok(is_whole)
+        if !self.has_fence(client).await? {
+            return Ok(false);
+        }
+        self.whole_after.store(self.reset_after.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.under_way.store(false, Ordering::Relaxed);
+        Ok(true)
     }
 
-    /// Has the client forget what was applied before the failover and never came back to it. The client library keeps that in its log
-    /// of what is to be sent, though nothing will ever come of it, and merges whatever comes later with it.
+    /// Whether everything has come to the client that was applied before now, or before this was asked last.
+    async fn has_fence(&self, client: &NodeClient) -> Result<bool> {
+        let fence = self.fence.load(Ordering::Relaxed);
+        // Those of the clients are beside the one that everybody waits for.
+        let id = self.process.0 + 1;
+        if self.has_asked.load(Ordering::Relaxed) {
+            let sql = format!("SELECT count(*) AS fences FROM fences WHERE id = {id} AND number >= {fence}");
+            return Ok(number(client, &sql).await? == 1);
+        }
+        let fence = fence + 1;
+        let sql = format!(
+            "INSERT INTO fences VALUES ({id}, {fence}) ON CONFLICT (id) DO UPDATE SET number = {fence}"
+        );
+        self.rig.connect().await?.batch_execute(&sql).await?;
+        self.fence.store(fence, Ordering::Relaxed);
+        self.has_asked.store(true, Ordering::Relaxed);
+        Ok(false)
+    }
+
+    /// Has the client forget what was applied and never came back to it: before the failover, or while it had no position in the new
+    /// stream. The client library keeps that in its log of what is to be sent, though nothing will ever come of it, and merges whatever
+    /// comes later with it.
     async fn forget_acknowledged(&self, client: &NodeClient) -> Result<()> {
-        let sql = "SELECT value FROM _electric_meta WHERE key = 'clientId'";
+        let sql = "SELECT value AS id FROM _electric_meta WHERE key = 'clientId'";
         let rows = client.transact(&[sql.to_owned()]).await?;
-        let id = rows.first().and_then(|rows| rows[0]["value"].as_str()).unwrap_or_default();
-        if let Some(position) = self.failovers.acknowledged(id) {
+        let id = rows.first().and_then(|rows| rows[0]["id"].as_str()).unwrap_or_default();
+        let sql = "SELECT lsn FROM electric.acknowledged_client_lsns WHERE client_id = $1";
+        if let Some(row) = self.rig.connect().await?.query_opt(sql, &[&id]).await? {
+            let position: Vec<u8> = row.get(0);
+            let position = position.iter().fold(0_i64, |position, byte| position << 8 | i64::from(*byte));
             client.transact(&[format!("DELETE FROM _electric_oplog WHERE rowid <= {position}")]).await?;
         }
         Ok(())
     }
+}
+
+/// The only number that a query answers.
+async fn number(client: &NodeClient, sql: &str) -> Result<i64> {
+    let rows = client.transact(&[sql.to_owned()]).await?;
+    let column = rows.first().and_then(|rows| rows[0].as_object()?.values().next());
+    Ok(column.and_then(|value| value.as_i64().or_else(|| value.as_str()?.parse().ok())).unwrap_or(-1))
 }

@@ -24,7 +24,7 @@ use crate::{
     history::{Outcome, Process, Step, Transaction},
     notes::Notes,
     plan::{Plan, Planner},
-    rig::Failovers,
+    rig::Rig,
     tables,
 };
 
@@ -81,8 +81,9 @@ pub(crate) struct App {
 }
 
 impl App {
-    pub(crate) fn new(settings: Settings, proxy: FaultProxy, notes: Notes, failovers: Arc<Failovers>) -> App {
+    pub(crate) fn new(settings: Settings, proxy: FaultProxy, notes: Notes, rig: Arc<Rig>) -> App {
         App {
+            anew: Anew::new(rig, settings.process),
             settings,
             proxy,
             client: RwLock::new(None),
@@ -90,7 +91,6 @@ impl App {
             offline: AtomicBool::new(false),
             killed: AtomicBool::new(false),
             begun: AtomicBool::new(false),
-            anew: Anew::new(failovers),
         }
     }
 
@@ -292,7 +292,7 @@ impl App {
     pub(crate) async fn progress(&self) -> Result<Progress> {
         let client = self.client().await?;
         let goes_on = self.goes_on(&client).await;
-        let sql = "SELECT (SELECT count(*) FROM _electric_oplog) AS waiting, (SELECT max(number) FROM fences) AS fence, \
+        let sql = "SELECT (SELECT count(*) FROM _electric_oplog) AS waiting, (SELECT number FROM fences WHERE id = 0) AS fence, \
             (SELECT value FROM _electric_meta WHERE key = 'lsn') AS position";
         let rows = match client.transact(&[sql.to_owned()]).await {
             Ok(rows) => rows,
@@ -313,6 +313,14 @@ impl App {
             fence: if goes_on { number("fence") } else { -1 },
             position: row["position"].to_string(),
         })
+    }
+
+    /// Asks for tables that came later, and waits until their rows are there.
+    pub(crate) async fn ask_for(&self, tables: &[&str]) -> Result<()> {
+        if !tables.is_empty() {
+            self.client().await?.sync(tables).await.with_context(|| self.name())?;
+        }
+        Ok(())
     }
 
     /// Ends the client in good order.

@@ -94,13 +94,19 @@ pub enum Step {
     Sign {
         /// The row of the cell; its column is the process.
         row: u32,
+        /// How often the table had been given columns when it was given this one.
+        #[serde(default)]
+        generation: u32,
     },
     /// Reads the cells of a row.
     Signed {
         /// Which row.
         row: u32,
-        /// For each process that has ever written, the number of its last transaction that did.
-        cells: Vec<Author>,
+        /// For each generation of columns and each process that has ever written there, its last transaction that did.
+        cells: Vec<(u32, Author)>,
+        /// How often the table has been given columns, as far as the reader's database knows.
+        #[serde(default)]
+        generations: u32,
     },
     /// Writes its own name to both halves of a pair.
     Pair {

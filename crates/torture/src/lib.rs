@@ -6,6 +6,7 @@ mod app;
 pub mod check;
 mod faults;
 pub mod history;
+mod migrations;
 mod native;
 mod notes;
 mod plan;
@@ -151,6 +152,14 @@ impl Torture {
             }));
         }
         let faults = [
+            tokio::spawn(migrations::work(
+                rig.clone(),
+                notes.clone(),
+                processes,
+                self.length,
+                rng.fork(),
+                stop_faults.clone(),
+            )),
             tokio::spawn(faults::upon_service(
                 rig.clone(),
                 notes.clone(),
@@ -190,7 +199,7 @@ impl Torture {
         (1..=count).map(|n| now + self.length * n / (count + 1)).collect()
     }
 
-    async fn apps(&self, rig: &Rig, tables: &[tables::Table], notes: &Notes) -> Result<Vec<Arc<App>>> {
+    async fn apps(&self, rig: &Arc<Rig>, tables: &[tables::Table], notes: &Notes) -> Result<Vec<Arc<App>>> {
         let mut apps = Vec::new();
         for process in 0..self.clients {
             let kind = match process + 1 == self.clients {
@@ -207,7 +216,7 @@ impl Torture {
                 whole: tables.iter().filter(|table| table.whole).map(|table| table.name).collect(),
             };
             let proxy = FaultProxy::start(SocketAddr::from((Ipv4Addr::LOCALHOST, rig.port))).await?;
-            apps.push(Arc::new(App::new(settings, proxy, notes.clone(), rig.failovers.clone())));
+            apps.push(Arc::new(App::new(settings, proxy, notes.clone(), rig.clone())));
         }
         Ok(apps)
     }
@@ -232,6 +241,10 @@ impl Torture {
                 Err(_) => (self.progress)(&format!("settling for {} s", began.elapsed().as_secs())),
             }
         }
+        let (tables, late) = migrations::in_the_end(&postgres, tables).await?;
+        for app in apps {
+            app.ask_for(&late).await?;
+        }
         let plan = Planner::everything(era);
         let rows = native::transact(&postgres, "REPEATABLE READ", &plan).await?;
         let reading = Transaction {
@@ -244,8 +257,8 @@ impl Torture {
         };
         let mut comparison = check::Findings::default();
         for app in apps {
-            let expected = settle::expected(&postgres, tables, Some(app)).await?;
-            comparison.merge(check::compare(&expected, &settle::actual(app, tables).await?));
+            let expected = settle::expected(&postgres, &tables, Some(app)).await?;
+            comparison.merge(check::compare(&expected, &settle::actual(app, &tables).await?));
         }
         for app in apps {
             app.close().await;

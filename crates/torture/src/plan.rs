@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::{
     history::{Author, Element, Process, Step},
-    tables::{ROWS, STATUSES},
+    tables::{self, ROWS, STATUSES},
 };
 
 /// How many lists take elements at a time.
@@ -74,6 +74,8 @@ pub(crate) struct Planner {
     victims: Vec<String>,
     /// Drafts that have been seen and may be changed.
     drafts: Vec<String>,
+    /// How often its database has been given columns, as far as it has seen.
+    generations: u32,
     nth: u16,
 }
 
@@ -87,6 +89,7 @@ impl Planner {
             greatest: [0; MAXIMA as usize],
             victims: Vec::new(),
             drafts: Vec::new(),
+            generations: 0,
             nth: 0,
         }
     }
@@ -224,8 +227,10 @@ impl Planner {
     fn sign(&mut self, plan: &mut Plan) {
         let row = self.rng.u32(0..ROWS);
         let Author { process, number } = self.author();
-        plan.write(Step::Sign { row });
-        plan.run(format!("UPDATE shared SET c{} = {number} WHERE id = {row}", process.0));
+        let generation = self.rng.u32(0..=self.generations);
+        plan.write(Step::Sign { row, generation });
+        let column = tables::cell(generation, process.0);
+        plan.run(format!("UPDATE shared SET {column} = {number} WHERE id = {row}"));
     }
 
     fn pair(&mut self, plan: &mut Plan) {
@@ -270,7 +275,10 @@ impl Planner {
 
     fn bear_draft(&mut self, plan: &mut Plan) {
         let (row, Author { process, number }) = (self.uuid(), self.author());
-        plan.run(format!("INSERT INTO drafts VALUES ('{row}', {}, {number}, 'new')", process.0));
+        plan.run(format!(
+            "INSERT INTO drafts (id, process, number, mark) VALUES ('{row}', {}, {number}, 'new')",
+            process.0
+        ));
         plan.write(Step::Bear { row, group: DRAFTS });
     }
 
@@ -337,6 +345,7 @@ impl Planner {
                         *known = *value;
                     }
                 }
+                Step::Signed { generations, .. } => self.generations = *generations,
                 Step::Alive { group: DRAFTS, rows, .. } => {
                     self.drafts = rows.iter().map(|(row, _)| row.clone()).collect();
                 }
@@ -427,7 +436,10 @@ impl Read {
                 register,
                 value: rows.first().map(|row| (number(row, "value"), author(row))),
             },
-            Read::Signed(row) => Step::Signed { row, cells: rows.first().map(cells).unwrap_or_default() },
+            Read::Signed(row) => {
+                let found = rows.first().unwrap_or(&Value::Null);
+                Step::Signed { row, cells: cells(found), generations: generations(found) }
+            }
             Read::Pairs => {
                 let halves = |row: &Value| {
                     let pair = u32::try_from(number(row, "id")).unwrap_or(u32::MAX);
@@ -455,15 +467,21 @@ impl Read {
     }
 }
 
-/// The cells of a row that were ever signed.
-fn cells(row: &Value) -> Vec<Author> {
+/// The cells of a row that were ever signed, with the generations of their columns.
+fn cells(row: &Value) -> Vec<(u32, Author)> {
     let columns = row.as_object().into_iter().flatten();
     let cells = columns.filter_map(|(column, _)| {
-        let process = Process(column.strip_prefix('c')?.parse().ok()?);
+        let (generation, process) = tables::read_cell(column)?;
         let number = u32::try_from(number(row, column)).ok()?;
-        (number > 0).then_some(Author { process, number })
+        (number > 0).then_some((generation, Author { process: Process(process), number }))
     });
     cells.collect()
+}
+
+/// The latest generation of columns that a row has.
+fn generations(row: &Value) -> u32 {
+    let columns = row.as_object().into_iter().flatten();
+    columns.filter_map(|(column, _)| tables::read_cell(column)).map(|(of, _)| of).max().unwrap_or(0)
 }
 
 fn author(row: &Value) -> Author {

@@ -1,7 +1,6 @@
 //! What is tortured: a private Postgres, the service, and the proxies between them.
 
 use std::{
-    collections::HashMap,
     fs::OpenOptions,
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
@@ -37,32 +36,14 @@ const START: Duration = Duration::from_secs(60);
 /// How long a standby may take to follow.
 const FOLLOW: Duration = Duration::from_secs(60);
 
-/// The failovers so far.
-#[derive(Default)]
-pub(crate) struct Failovers {
-    count: AtomicU32,
-    /// Of each client, the last position of its own that the new primary has applied before the service got there.
-    acknowledged: Mutex<HashMap<String, i64>>,
-}
-
-impl Failovers {
-    pub(crate) fn count(&self) -> u32 {
-        self.count.load(Ordering::Acquire)
-    }
-
-    /// The last position of a client that was applied before the last failover.
-    pub(crate) fn acknowledged(&self, client: &str) -> Option<i64> {
-        self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner).get(client).copied()
-    }
-}
-
 /// A running Postgres and the service over it.
 pub(crate) struct Rig {
     /// The primary of the moment.
     cluster: Arc<Mutex<Cluster>>,
     /// Where it listens.
     postgres: AtomicU16,
-    pub(crate) failovers: Arc<Failovers>,
+    /// How often Postgres has failed over.
+    failovers: AtomicU32,
     service: AsyncMutex<Option<Child>>,
     binary: PathBuf,
     folder: PathBuf,
@@ -86,7 +67,7 @@ impl Rig {
         let rig = Rig {
             cluster: Arc::new(Mutex::new(cluster)),
             postgres: AtomicU16::new(postgres),
-            failovers: Arc::default(),
+            failovers: AtomicU32::new(0),
             service: AsyncMutex::new(None),
             binary: binary.to_owned(),
             folder: folder.to_owned(),
@@ -216,7 +197,7 @@ impl Rig {
     /// Gives Postgres a standby that every commit waits for; lets it be so for a time; ends the primary for good, in good order or as a
     /// crash would; and promotes the standby. Nothing that anybody was told or shown is lost; the replication slot is.
     pub(crate) async fn fail_over(&self, crash: bool, pause: Duration) -> Result<()> {
-        let (cluster, count) = (self.cluster.clone(), self.failovers.count() + 1);
+        let (cluster, count) = (self.cluster.clone(), self.failovers() + 1);
         let place = self.folder.join(format!("postgres-{count}"));
         let standby = tokio::task::spawn_blocking(move || {
             cluster.lock().unwrap_or_else(PoisonError::into_inner).standby_kept(&place)
@@ -249,22 +230,14 @@ impl Rig {
         })
         .await??;
         self.postgres.store(port, Ordering::Release);
-        self.note_acknowledged().await?;
-        self.failovers.count.store(count, Ordering::Release);
+        self.failovers.store(count, Ordering::Release);
         self.proxy.turn_to(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
         Ok(())
     }
 
-    /// Notes what of each client is applied, while the service can't apply anything.
-    async fn note_acknowledged(&self) -> Result<()> {
-        let sql = "SELECT client_id, lsn FROM electric.acknowledged_client_lsns";
-        let rows = self.connect().await?.query(sql, &[]).await?;
-        let positions = rows.iter().map(|row| {
-            let position: Vec<u8> = row.get(1);
-            (row.get(0), position.iter().fold(0, |position, byte| position << 8 | i64::from(*byte)))
-        });
-        *self.failovers.acknowledged.lock().unwrap_or_else(PoisonError::into_inner) = positions.collect();
-        Ok(())
+    /// How often Postgres has failed over so far.
+    pub(crate) fn failovers(&self) -> u32 {
+        self.failovers.load(Ordering::Acquire)
     }
 }
 

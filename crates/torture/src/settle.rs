@@ -24,7 +24,7 @@ const PATIENCE: [Duration; 3] = [Duration::from_secs(12), Duration::from_secs(24
 /// Waits until every client has sent everything, then until everything has come to every client.
 pub(crate) async fn settle(apps: &[Arc<App>], postgres: &Client, notes: &Notes) -> Result<()> {
     for (phase, what) in [(1, "sends what it wrote"), (2, "receives what was sent")] {
-        postgres.batch_execute(&format!("UPDATE fences SET number = {phase}")).await?;
+        postgres.batch_execute(&format!("UPDATE fences SET number = {phase} WHERE id = 0")).await?;
         let waits = apps.iter().map(|app| {
             let (app, notes) = (app.clone(), notes.clone());
             tokio::spawn(async move { wait(&app, phase, what, &notes).await })

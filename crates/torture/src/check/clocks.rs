@@ -101,7 +101,7 @@ pub(super) fn observed(transaction: &Transaction) -> impl Iterator<Item = Author
     transaction.steps.iter().filter(move |_| committed).flat_map(|step| match step {
         Step::List { elements, .. } => elements.iter().map(|element| element.author).collect(),
         Step::Greatest { value, .. } => value.iter().map(|(_, author)| *author).collect(),
-        Step::Signed { cells, .. } => cells.clone(),
+        Step::Signed { cells, .. } => cells.iter().map(|(_, author)| *author).collect(),
         Step::Pairs { halves } => halves
             .iter()
             .flat_map(|(_, left, right)| [Author::parse(left), Author::parse(right)])

@@ -18,8 +18,8 @@ pub(super) struct Index<'a> {
     pub(super) outcomes: HashMap<Author, Outcome>,
     pub(super) lists: HashMap<u32, Vec<Written<Element>>>,
     pub(super) raises: HashMap<u32, Vec<Written<i64>>>,
-    /// By row and process; in the order of the process.
-    pub(super) signs: HashMap<(u32, Process), Vec<Written<()>>>,
+    /// By row, generation of columns and process; in the order of the process.
+    pub(super) signs: HashMap<(u32, u32, Process), Vec<Written<()>>>,
     pub(super) pairs: HashSet<(u32, Author)>,
     pub(super) writes: HashSet<(u32, Author)>,
     pub(super) born: HashMap<u32, Vec<Written<&'a str>>>,
@@ -58,8 +58,12 @@ impl<'a> Index<'a> {
             Step::Raise { register, value } => {
                 self.raises.entry(*register).or_default().push(written(*value, author, step));
             }
-            Step::Sign { row } => {
-                self.signs.entry((*row, author.process)).or_default().push(written((), author, step));
+            Step::Sign { row, generation } => {
+                self.signs.entry((*row, *generation, author.process)).or_default().push(written(
+                    (),
+                    author,
+                    step,
+                ));
             }
             Step::Pair { pair } => drop(self.pairs.insert((*pair, author))),
             Step::Write { register } => drop(self.writes.insert((*register, author))),

@@ -51,7 +51,7 @@ impl Reader<'_> {
         match step {
             Step::List { list, elements } => self.list(position, *list, elements, findings),
             Step::Greatest { register, value } => self.greatest(position, *register, *value, findings),
-            Step::Signed { row, cells } => self.signed(position, *row, cells, findings),
+            Step::Signed { row, cells, .. } => self.signed(position, *row, cells, findings),
             Step::Pairs { halves } => self.pairs(halves, findings),
             Step::Last { register, value } => self.last(*register, value, findings),
             Step::Total { accounts, sum } => self.total(*accounts, *sum, findings),
@@ -166,23 +166,31 @@ impl Reader<'_> {
         }
     }
 
-    fn signed(&self, position: usize, row: u32, cells: &[Author], findings: &mut Findings) {
-        for cell in cells {
-            let written = self.index.signs.get(&(row, cell.process)).map_or(&[][..], Vec::as_slice);
+    fn signed(&self, position: usize, row: u32, cells: &[(u32, Author)], findings: &mut Findings) {
+        for (generation, cell) in cells {
+            let written =
+                self.index.signs.get(&(row, *generation, cell.process)).map_or(&[][..], Vec::as_slice);
             if !written.iter().any(|w| w.author == *cell && self.may_see(position, w)) {
-                self.report(findings, Kind::Invented, format!("{cell} has never signed row {row}"));
+                let text = format!("{cell} has never signed row {row} in generation {generation}");
+                self.report(findings, Kind::Invented, text);
             }
         }
-        for ((_, process), written) in self.index.signs.iter().filter(|((signed, _), _)| *signed == row) {
+        let signs = self.index.signs.iter().filter(|((signed, ..), _)| *signed == row);
+        for ((_, generation, process), written) in signs {
             let Some(required) = written.iter().rfind(|write| self.must_see(position, write)) else {
                 continue;
             };
-            findings.count("cells of one writer read", 1);
-            let cell = cells.iter().find(|cell| cell.process == *process);
-            if cell.is_none_or(|cell| cell.number < required.author.number) {
+            let what = match generation {
+                0 => "cells of one writer read",
+                _ => "cells of one writer in new columns read",
+            };
+            findings.count(what, 1);
+            let cell = cells.iter().find(|(of, cell)| of == generation && cell.process == *process);
+            if cell.is_none_or(|(_, cell)| cell.number < required.author.number) {
                 let author = required.author;
-                let found = cell.map_or("nothing".into(), Author::to_string);
-                let text = format!("row {row} has {found} where {author} has signed");
+                let found = cell.map_or("nothing".into(), |(_, cell)| cell.to_string());
+                let text =
+                    format!("row {row} has {found} where {author} has signed in generation {generation}");
                 self.report(findings, self.meaning(author), text);
             }
         }

@@ -170,18 +170,38 @@ fn the_greatest_value_never_sinks() {
         .finds(&[Kind::Backwards]);
 }
 
+/// A read of the cells of row 1 that these transactions have signed, in a generation of columns.
+fn signed(generation: u32, cells: &[(u16, u32)]) -> Vec<Step> {
+    let cells = cells.iter().map(|(process, number)| (generation, author(*process, *number))).collect();
+    vec![Step::Signed { row: 1, cells, generations: generation }]
+}
+
 #[test]
 fn a_cell_of_one_writer_holds_its_last_write() {
-    let sign = || vec![Step::Sign { row: 1 }];
-    let read = |cells: &[(u16, u32)]| {
-        vec![Step::Signed { row: 1, cells: cells.iter().map(|(p, n)| author(*p, *n)).collect() }]
-    };
+    let sign = || vec![Step::Sign { row: 1, generation: 0 }];
+    let read = |cells: &[(u16, u32)]| signed(0, cells);
     let told = || Told::new().did(0, sign()).did(0, sign()).did(1, sign());
     told().end(read(&[(0, 2), (1, 1)])).finds(&[]);
     told().end(read(&[(0, 1), (1, 1)])).finds(&[Kind::Lost]);
     told().end(read(&[(0, 2)])).finds(&[Kind::Lost]);
     told().did(2, read(&[(0, 2)])).did(2, read(&[(0, 1)])).finds(&[Kind::Backwards]);
     told().end(read(&[(0, 3), (1, 1)])).finds(&[Kind::Invented]);
+}
+
+#[test]
+fn a_new_column_is_there_before_what_was_written_to_it_and_keeps_that() {
+    let sign = |generation| Step::Sign { row: 1, generation };
+    let told = || Told::new().did(0, vec![sign(1), append(1)]);
+    told().end(signed(1, &[(0, 1)])).finds(&[]);
+    told().end(signed(1, &[])).finds(&[Kind::Lost]);
+    // Written to one column, and found in another one.
+    told().end(signed(2, &[(0, 1)])).finds(&[Kind::Invented, Kind::Lost]);
+    // The columns have not come, but what followed them has.
+    let read = |authors: &[(u16, u32)]| [vec![list(1, authors)], signed(0, &[])].concat();
+    told().did(1, read(&[])).finds(&[]);
+    told().did(1, read(&[(0, 1)])).finds(&[Kind::Torn]);
+    let told = || Told::new().did(0, vec![sign(1)]).did(0, vec![append(1)]);
+    told().did(1, vec![list(1, &[(0, 2)])]).did(1, signed(0, &[])).finds(&[Kind::Backwards]);
 }
 
 #[test]
