@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// How often the schema is changed at most.
-const CHANGES: u32 = 8;
+const CHANGES: u32 = 6;
 
 /// Changes the schema now and then until told to stop; what fails is tried again the next time. `processes` is how many there are that
 /// write, each of which has a column of its own of those that are added; `length` is how long everything takes.

@@ -66,8 +66,8 @@ impl Reader<'_> {
             | Step::Write { .. }
             | Step::Bear { .. }
             | Step::Kill { .. }
-            | Step::Mark { .. }
-            | Step::Empty { .. } => {}
+            | Step::Mark { .. } => {}
+            Step::Empty { .. } => findings.count("tables emptied", 1),
         }
     }
 
