@@ -30,8 +30,10 @@ use crate::{
 
 /// What the client library throws, uncaught, by defects of its own; any app has to be started again then. Its throttled push fires
 /// before a new connection has asked for it; and when an app disconnects while the library is connecting again by itself, nobody
-/// waits for that to fail, or for the connection that was being made.
-const KNOWN_DEFECTS: [&str; 3] = [
+/// waits for that to fail, or for the connection that was being made. Of a subscription whose request broke with its connection, or was
+/// not answered within three seconds, it knows nothing any more when the data comes (spec 02 §10.4).
+const KNOWN_DEFECTS: [&str; 4] = [
+    "Data received for an unknown subscription",
     "sending a transaction while outbound replication has not started",
     "Connection cancelled by 'disconnect'",
     "Error: socket error",
@@ -210,6 +212,11 @@ impl App {
                 false => self.notes.failure(format!("{} was reset: {reset}", self.name())),
             }
         }
+        self.anew.is_under_way()
+    }
+
+    /// Whether its client has been reset and does not have everything again.
+    pub(crate) fn is_loading(&self) -> bool {
         self.anew.is_under_way()
     }
 
