@@ -31,9 +31,10 @@ use crate::{
 /// What the client library throws, uncaught, by defects of its own; any app has to be started again then. Its throttled push fires
 /// before a new connection has asked for it; and when an app disconnects while the library is connecting again by itself, nobody
 /// waits for that to fail, or for the connection that was being made. Of a subscription whose request broke with its connection, or was
-/// not answered within three seconds, it knows nothing any more when the data comes (spec 02 §10.4).
-const KNOWN_DEFECTS: [&str; 4] = [
+/// not answered within three seconds, it knows nothing any more when the data comes, or when it is to forget it (spec 02 §10.4).
+const KNOWN_DEFECTS: [&str; 5] = [
     "Data received for an unknown subscription",
+    "Cannot read properties of undefined (reading 'overshadowsFullKeys')",
     "sending a transaction while outbound replication has not started",
     "Connection cancelled by 'disconnect'",
     "Error: socket error",
