@@ -5,7 +5,7 @@
 // The local database is SQLite, or PGlite in the folder `file` with "dialect": "postgres". "tables" may also be the file of a
 // generated client, compiled. "skew" sets the clock wrong, by milliseconds.
 //
-// A line in:  {"id": 1, "do": "connect" | "disconnect" | "sync" | "unsync" | "db" | "sql" | "transact" | "wait" | "state" | "close", …}
+// A line in:  {"id": 1, "do": "connect" | "disconnect" | "sync" | "unsync" | "subscriptions" | "db" | "sql" | "transact" | "wait" | "state" | "close", …}
 // A line out: {"id": 1, "ok": …} or {"id": 1, "error": "…"}, and at any time {"event": "connectivity" | "reset" | "uncaught", …}.
 //
 // The client throws uncaught errors by design when the server misbehaves: that is reported, and ends the process with 70.
@@ -120,6 +120,7 @@ const commands = {
   },
   // A method of the generated client: the arguments are what an app gives to it.
   db: ({ table, method, args }) => electric.db[table][method](JSON.parse(JSON.stringify(args), revive)),
+  subscriptions: () => electric.satellite.subscriptionManager.listAllSubscriptions().map(({ status }) => status?.status ?? 'none'),
   unsync: ({ keys }) => electric.satellite.unsubscribe(keys),
   sql: async ({ sql, args }) => {
     const result = await (reads(sql) ? electric.adapter.query({ sql, args }) : electric.adapter.run({ sql, args }))

@@ -97,10 +97,7 @@ impl Cluster {
     pub fn kept(directory: &Path, options: &Options) -> Result<Cluster, ClusterError> {
         let binaries = Binaries::find()?;
         let user = Unprivileged::find()?;
-        fs::create_dir_all(directory).map_err(io_error(format!("making {}", directory.display())))?;
-        let directory = directory.canonicalize().map_err(io_error("resolving the directory"))?;
-        user.give(&directory)?;
-        user.check_reach(&directory)?;
+        let directory = own_directory(&user, directory)?;
         let data = directory.join("data");
         process::reclaim(&data)?;
         if !data.join("PG_VERSION").exists() {
@@ -202,6 +199,19 @@ impl Cluster {
         self.copy(&["--write-recovery-conf"])?.start(None)
     }
 
+    /// A hot standby that follows this cluster's log, kept in `directory`, which is made and must not have one yet.
+    ///
+    /// # Errors
+    /// [`ClusterError`] says what failed.
+    pub fn standby_kept(&self, directory: &Path) -> Result<Cluster, ClusterError> {
+        let (binaries, user) = (Binaries::find()?, Unprivileged::find()?);
+        let directory = own_directory(&user, directory)?;
+        let data = directory.join("data");
+        process::base_backup(&binaries, &user, self.port, &data, &["--write-recovery-conf"])?;
+        let (server, port) = Server::start(&binaries, &user, &data, None, None)?;
+        Ok(Cluster { server, data, port, scratch: None })
+    }
+
     /// Makes a primary of a standby, on a timeline of its own, and waits for that. What it has not received is not in it.
     ///
     /// # Errors
@@ -244,6 +254,15 @@ impl Backup {
         let (server, port) = Server::start(&binaries, &user, &data, port, Some(self.scratch.path()))?;
         Ok(Cluster { server, data, port, scratch: Some(self.scratch) })
     }
+}
+
+/// A directory that Postgres' user owns and gets to, made if it is not there.
+fn own_directory(user: &Unprivileged, directory: &Path) -> Result<PathBuf, ClusterError> {
+    fs::create_dir_all(directory).map_err(io_error(format!("making {}", directory.display())))?;
+    let directory = directory.canonicalize().map_err(io_error("resolving the directory"))?;
+    user.give(&directory)?;
+    user.check_reach(&directory)?;
+    Ok(directory)
 }
 
 fn scratch(user: &Unprivileged) -> Result<TempDir, ClusterError> {

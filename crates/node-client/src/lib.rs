@@ -9,7 +9,7 @@ use std::{
     process::Stdio,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -79,6 +79,8 @@ struct Shared {
     waiting: Mutex<HashMap<u64, oneshot::Sender<Result<Value, String>>>>,
     uncaught: Mutex<Option<String>>,
     resets: Mutex<Vec<String>>,
+    /// How many of them somebody has asked for.
+    told_resets: AtomicUsize,
     gone: AtomicBool,
 }
 
@@ -187,6 +189,23 @@ impl NodeClient {
     #[must_use]
     pub fn resets(&self) -> Vec<String> {
         lock(&self.shared.resets).clone()
+    }
+
+    /// The resets since this was last asked.
+    #[must_use]
+    pub fn new_resets(&self) -> Vec<String> {
+        let resets = lock(&self.shared.resets);
+        let told = self.shared.told_resets.swap(resets.len(), Ordering::AcqRel);
+        resets.get(told..).unwrap_or_default().to_vec()
+    }
+
+    /// How far each of its subscriptions is: `establishing`, `active`, `cancelling`.
+    ///
+    /// # Errors
+    /// The client's own.
+    pub async fn subscriptions(&self) -> Result<Vec<String>> {
+        let answer = self.call(json!({ "do": "subscriptions" })).await?;
+        serde_json::from_value(answer).context("the states of subscriptions")
     }
 
     /// Whether its process has ended.

@@ -4,7 +4,7 @@ use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
@@ -37,6 +37,7 @@ pub struct FaultProxy {
 
 #[derive(Debug)]
 struct Faults {
+    target: Mutex<SocketAddr>,
     stalled: watch::Sender<bool>,
     /// Counts up when the connections of the moment are to be forgotten.
     forgotten: watch::Sender<u64>,
@@ -58,6 +59,7 @@ impl FaultProxy {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let port = listener.local_addr()?.port();
         let faults = Arc::new(Faults {
+            target: Mutex::new(target),
             stalled: watch::Sender::new(false),
             forgotten: watch::Sender::new(0),
             severed: watch::Sender::new(0),
@@ -65,7 +67,7 @@ impl FaultProxy {
             delay: AtomicU64::new(0),
             left: AtomicI64::new(UNLIMITED),
         });
-        let accepting = tokio::spawn(accept(listener, target, faults.clone()));
+        let accepting = tokio::spawn(accept(listener, faults.clone()));
         Ok(FaultProxy { port, faults, accepting })
     }
 
@@ -73,6 +75,11 @@ impl FaultProxy {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Passes connections on to another target: those that are made from now on.
+    pub fn turn_to(&self, target: SocketAddr) {
+        *self.faults.target.lock().unwrap_or_else(PoisonError::into_inner) = target;
     }
 
     /// Ends every connection of the moment, at both sides; new ones pass.
@@ -125,6 +132,10 @@ impl Drop for FaultProxy {
 }
 
 impl Faults {
+    fn target(&self) -> SocketAddr {
+        *self.target.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn sever(&self) {
         self.severed.send_modify(|count| *count += 1);
     }
@@ -145,10 +156,10 @@ impl Faults {
     }
 }
 
-async fn accept(listener: TcpListener, target: SocketAddr, faults: Arc<Faults>) {
+async fn accept(listener: TcpListener, faults: Arc<Faults>) {
     while let Ok((inbound, _)) = listener.accept().await {
         if !faults.refusing.load(Ordering::Relaxed) {
-            tokio::spawn(carry(inbound, target, faults.clone()));
+            tokio::spawn(carry(inbound, faults.target(), faults.clone()));
         }
     }
 }
@@ -276,6 +287,21 @@ mod tests {
         says_back(&mut connection(&proxy).await, b"three").await.expect("it passes");
         let read = tokio::time::timeout(Duration::from_millis(50), socket.read(&mut [0; 8])).await;
         assert!(read.is_err(), "nothing passes");
+    }
+
+    #[tokio::test]
+    async fn what_is_turned_to_another_target_goes_there_from_the_next_connection_on() {
+        let nobody = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+        let nowhere = nobody.local_addr().expect("an address");
+        drop(nobody);
+        let proxy = FaultProxy::start(nowhere).await.expect("a proxy");
+        assert!(says_back(&mut connection(&proxy).await, b"one").await.is_err());
+        proxy.turn_to(echo().await);
+        let mut socket = connection(&proxy).await;
+        says_back(&mut socket, b"two").await.expect("it passes");
+        proxy.turn_to(nowhere);
+        says_back(&mut socket, b"three").await.expect("it still passes");
+        assert!(says_back(&mut connection(&proxy).await, b"four").await.is_err());
     }
 
     #[tokio::test]

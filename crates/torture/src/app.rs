@@ -20,16 +20,21 @@ use testkit::{FaultProxy, unsigned_token};
 use tokio::sync::RwLock;
 
 use crate::{
+    anew::Anew,
     history::{Outcome, Process, Step, Transaction},
     notes::Notes,
     plan::{Plan, Planner},
+    rig::Rig,
     tables,
 };
 
 /// What the client library throws, uncaught, by defects of its own; any app has to be started again then. Its throttled push fires
 /// before a new connection has asked for it; and when an app disconnects while the library is connecting again by itself, nobody
-/// waits for that to fail, or for the connection that was being made.
-const KNOWN_DEFECTS: [&str; 3] = [
+/// waits for that to fail, or for the connection that was being made. Of a subscription whose request broke with its connection, or was
+/// not answered within three seconds, it knows nothing any more when the data comes, or when it is to forget it (spec 02 §10.4).
+const KNOWN_DEFECTS: [&str; 5] = [
+    "Data received for an unknown subscription",
+    "Cannot read properties of undefined (reading 'overshadowsFullKeys')",
     "sending a transaction while outbound replication has not started",
     "Connection cancelled by 'disconnect'",
     "Error: socket error",
@@ -74,11 +79,14 @@ pub(crate) struct App {
     killed: AtomicBool,
     /// It has subscribed; a new process goes on from there.
     begun: AtomicBool,
+    /// What a failover does to it.
+    anew: Anew,
 }
 
 impl App {
-    pub(crate) fn new(settings: Settings, proxy: FaultProxy, notes: Notes) -> App {
+    pub(crate) fn new(settings: Settings, proxy: FaultProxy, notes: Notes, rig: Arc<Rig>) -> App {
         App {
+            anew: Anew::new(rig, settings.process),
             settings,
             proxy,
             client: RwLock::new(None),
@@ -143,8 +151,10 @@ impl App {
         let mut unconnected: Option<Instant> = None;
         while !stop.load(Ordering::Relaxed) {
             let client = self.client().await?;
-            let plan = planner.client();
-            self.transact(&client, &mut planner, plan).await?;
+            if self.goes_on(&client).await {
+                let plan = planner.client();
+                self.transact(&client, &mut planner, plan).await?;
+            }
             self.look_after(&client, &mut unconnected);
             tokio::time::sleep(Duration::from_secs_f64(pause * 2.0 * rng.f64())).await;
         }
@@ -155,6 +165,8 @@ impl App {
         let author = planner.author();
         let (asked, sql) = (self.notes.now(), plan.changes());
         let (outcome, steps) = match client.transact(&plan.statements).await {
+            // It found the tables empty, or some of them: what it changed there came to nothing.
+            Ok(_) if self.was_reset(client) => (Outcome::Unknown, plan.writes()),
             Ok(rows) => (Outcome::Committed, planner.steps(plan, &rows)),
             Err(error) => {
                 let gone = client.is_gone();
@@ -180,7 +192,8 @@ impl App {
             return;
         }
         *place = None;
-        self.resets(client);
+        self.was_reset(client);
+        self.anew.interrupted();
         let killed = self.killed.swap(false, Ordering::Relaxed);
         match client.uncaught() {
             Some(error) if KNOWN_DEFECTS.iter().any(|defect| error.contains(defect)) => {
@@ -192,10 +205,43 @@ impl App {
         }
     }
 
-    /// Notes resets of a client: none has a reason here.
-    pub(crate) fn resets(&self, client: &NodeClient) {
-        for reset in client.resets() {
-            self.notes.failure(format!("{} was reset: {reset}", self.name()));
+    /// Notes resets of a client, and whether it has to load everything again now. Only a failover is a reason, once.
+    fn was_reset(&self, client: &NodeClient) -> bool {
+        for reset in client.new_resets() {
+            match self.anew.begin() {
+                true => self.notes.event("client reset by a failover", &self.name()),
+                false => self.notes.failure(format!("{} was reset: {reset}", self.name())),
+            }
+        }
+        self.anew.is_under_way()
+    }
+
+    /// Whether its client has been reset and does not have everything again.
+    pub(crate) fn is_loading(&self) -> bool {
+        self.anew.is_under_way()
+    }
+
+    /// Whether its client has everything. After a reset an app has to ask for it again: the client library does not.
+    async fn goes_on(&self, client: &Arc<NodeClient>) -> bool {
+        if !self.was_reset(client) {
+            return true;
+        }
+        let (table, options) = tables::shape(self.settings.process.0);
+        match self.anew.go_on(client, &self.settings.whole, (table, options)).await {
+            Ok(true) => {
+                self.notes.event("client has everything again", &self.name());
+                true
+            }
+            Ok(false) => false,
+            Err(_) if client.is_gone() => {
+                self.ended(client).await;
+                false
+            }
+            Err(error) => {
+                self.notes
+                    .event("loading everything again has to wait", &format!("{}: {error}", self.name()));
+                false
+            }
         }
     }
 
@@ -253,7 +299,8 @@ impl App {
     /// Whether there is anything left to be sent, and how far it is with what comes.
     pub(crate) async fn progress(&self) -> Result<Progress> {
         let client = self.client().await?;
-        let sql = "SELECT (SELECT count(*) FROM _electric_oplog) AS waiting, (SELECT max(number) FROM fences) AS fence, \
+        let goes_on = self.goes_on(&client).await;
+        let sql = "SELECT (SELECT count(*) FROM _electric_oplog) AS waiting, (SELECT number FROM fences WHERE id = 0) AS fence, \
             (SELECT value FROM _electric_meta WHERE key = 'lsn') AS position";
         let rows = match client.transact(&[sql.to_owned()]).await {
             Ok(rows) => rows,
@@ -271,15 +318,23 @@ impl App {
         };
         Ok(Progress {
             waiting: number("waiting"),
-            fence: number("fence"),
+            fence: if goes_on { number("fence") } else { -1 },
             position: row["position"].to_string(),
         })
+    }
+
+    /// Asks for tables that came later, and waits until their rows are there.
+    pub(crate) async fn ask_for(&self, tables: &[&str]) -> Result<()> {
+        if !tables.is_empty() {
+            self.client().await?.sync(tables).await.with_context(|| self.name())?;
+        }
+        Ok(())
     }
 
     /// Ends the client in good order.
     pub(crate) async fn close(&self) {
         if let Some(client) = self.client.write().await.take() {
-            self.resets(&client);
+            self.was_reset(&client);
             let _ = client.call(json!({ "do": "close" })).await;
         }
     }

@@ -1,11 +1,12 @@
 //! What is done to the service, to Postgres, to the network and to the clients.
 
 use std::{
+    collections::VecDeque,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::Result;
@@ -16,14 +17,25 @@ use crate::{app::App, notes::Notes, rig::Rig, tables::ROWS};
 /// How long the service may take to stop when it is asked to.
 const STOP: Duration = Duration::from_secs(30);
 
-/// Does things to the service and to Postgres, one after the other, until told to stop. Everything runs and is whole afterwards.
-pub(crate) async fn upon_service(rig: Arc<Rig>, notes: Notes, mut rng: Rng, stop: Arc<AtomicBool>) {
+/// Does things to the service and to Postgres, one after the other, until told to stop; Postgres fails over at the given moments.
+/// Everything runs and is whole afterwards.
+pub(crate) async fn upon_service(
+    rig: Arc<Rig>,
+    notes: Notes,
+    mut rng: Rng,
+    mut failovers: VecDeque<Instant>,
+    stop: Arc<AtomicBool>,
+) {
     while !stop.load(Ordering::Relaxed) {
         pause(&mut rng, 0.5, 4.0).await;
         if let Some(status) = rig.service_died().await {
             notes.failure(format!("the service ended by itself ({status})"));
         }
-        if let Err(error) = service_fault(&rig, &notes, &mut rng).await {
+        let fault = match failovers.pop_front_if(|moment| *moment <= Instant::now()) {
+            Some(_) => failover(&rig, &notes, &mut rng).await,
+            None => service_fault(&rig, &notes, &mut rng).await,
+        };
+        if let Err(error) = fault {
             notes.failure(format!("{error:#}"));
         }
         rig.proxy.heal();
@@ -37,6 +49,14 @@ pub(crate) async fn upon_service(rig: Arc<Rig>, notes: Notes, mut rng: Rng, stop
             notes.failure(format!("{error:#}"));
         }
     }
+}
+
+async fn failover(rig: &Rig, notes: &Notes, rng: &mut Rng) -> Result<()> {
+    let (crash, pause) = (rng.bool(), length(rng, 0.2, 2.0));
+    notes.event("failover of Postgres", if crash { "after a crash" } else { "after a stop in good order" });
+    rig.fail_over(crash, pause).await?;
+    notes.event("standby promoted", "");
+    Ok(())
 }
 
 async fn service_fault(rig: &Rig, notes: &Notes, rng: &mut Rng) -> Result<()> {

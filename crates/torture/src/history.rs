@@ -94,13 +94,19 @@ pub enum Step {
     Sign {
         /// The row of the cell; its column is the process.
         row: u32,
+        /// How often the table had been given columns when it was given this one.
+        #[serde(default)]
+        generation: u32,
     },
     /// Reads the cells of a row.
     Signed {
         /// Which row.
         row: u32,
-        /// For each process that has ever written, the number of its last transaction that did.
-        cells: Vec<Author>,
+        /// For each generation of columns and each process that has ever written there, its last transaction that did.
+        cells: Vec<(u32, Author)>,
+        /// How often the table has been given columns, as far as the reader's database knows.
+        #[serde(default)]
+        generations: u32,
     },
     /// Writes its own name to both halves of a pair.
     Pair {
@@ -131,7 +137,7 @@ pub enum Step {
         /// The sum over them.
         sum: i64,
     },
-    /// Makes a row that is never changed, and once deleted never comes back.
+    /// Makes a row. Once deleted by somebody who had seen it, it does not come back, unless somebody else has changed it meanwhile.
     Bear {
         /// Its id.
         row: String,
@@ -143,12 +149,26 @@ pub enum Step {
         /// Its id.
         row: String,
     },
+    /// Changes such a row, which its process has seen. If it was deleted in between, it comes back.
+    Mark {
+        /// Its id.
+        row: String,
+    },
+    /// Deletes all rows of a group at once (`TRUNCATE`): those that the transaction has read there just before, since when nobody
+    /// else could write any.
+    Empty {
+        /// Which group.
+        group: u32,
+    },
     /// Reads the rows of a group.
     Alive {
         /// Which group.
         group: u32,
         /// Each row with the transaction that made it.
         rows: Vec<(String, Author)>,
+        /// The rows that were ever changed, with the last transaction that did.
+        #[serde(default)]
+        marks: Vec<(String, Author)>,
     },
 }
 

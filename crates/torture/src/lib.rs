@@ -1,10 +1,12 @@
 //! The real test: the real binary, a real Postgres, real clients and native writers, under faults, for a bounded time; and the
 //! program that checks the history of it (spec 05 §6, §8). `docs/torture.md` tells how to run it and how to read a failure.
 
+mod anew;
 mod app;
 pub mod check;
 mod faults;
 pub mod history;
+mod migrations;
 mod native;
 mod notes;
 mod plan;
@@ -14,6 +16,7 @@ mod tables;
 mod verdict;
 
 use std::{
+    collections::VecDeque,
     fs,
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
@@ -60,6 +63,8 @@ pub struct Torture {
     pub clients: u16,
     /// How long there are faults; starting and settling come on top.
     pub length: Duration,
+    /// How often Postgres fails over to a standby; as it fits the length if `None`.
+    pub failovers: Option<u32>,
     /// Whether the folder is kept though nothing has failed.
     pub keep: bool,
     /// How long a client waits between transactions on average, in seconds.
@@ -147,7 +152,21 @@ impl Torture {
             }));
         }
         let faults = [
-            tokio::spawn(faults::upon_service(rig.clone(), notes.clone(), rng.fork(), stop_faults.clone())),
+            tokio::spawn(migrations::work(
+                rig.clone(),
+                notes.clone(),
+                processes,
+                self.length,
+                rng.fork(),
+                stop_faults.clone(),
+            )),
+            tokio::spawn(faults::upon_service(
+                rig.clone(),
+                notes.clone(),
+                rng.fork(),
+                self.failovers(),
+                stop_faults.clone(),
+            )),
             tokio::spawn(faults::upon_clients(apps.clone(), notes.clone(), rng.fork(), stop_faults.clone())),
         ];
         let until = Instant::now() + self.length;
@@ -168,7 +187,19 @@ impl Torture {
         self.end(&rig, &apps, &tables, &era, notes).await
     }
 
-    async fn apps(&self, rig: &Rig, tables: &[tables::Table], notes: &Notes) -> Result<Vec<Arc<App>>> {
+    /// When Postgres fails over: with time before and after it. Making a standby takes seconds, and so does loading everything again,
+    /// so that it is left out of short runs.
+    fn failovers(&self) -> VecDeque<Instant> {
+        let count = self.failovers.unwrap_or(match self.length.as_secs() {
+            0..45 => 0,
+            45..240 => 1,
+            _ => 2,
+        });
+        let now = Instant::now();
+        (1..=count).map(|n| now + self.length * n / (count + 1)).collect()
+    }
+
+    async fn apps(&self, rig: &Arc<Rig>, tables: &[tables::Table], notes: &Notes) -> Result<Vec<Arc<App>>> {
         let mut apps = Vec::new();
         for process in 0..self.clients {
             let kind = match process + 1 == self.clients {
@@ -185,7 +216,7 @@ impl Torture {
                 whole: tables.iter().filter(|table| table.whole).map(|table| table.name).collect(),
             };
             let proxy = FaultProxy::start(SocketAddr::from((Ipv4Addr::LOCALHOST, rig.port))).await?;
-            apps.push(Arc::new(App::new(settings, proxy, notes.clone())));
+            apps.push(Arc::new(App::new(settings, proxy, notes.clone(), rig.clone())));
         }
         Ok(apps)
     }
@@ -210,6 +241,10 @@ impl Torture {
                 Err(_) => (self.progress)(&format!("settling for {} s", began.elapsed().as_secs())),
             }
         }
+        let (tables, late) = migrations::in_the_end(&postgres, tables).await?;
+        for app in apps {
+            app.ask_for(&late).await?;
+        }
         let plan = Planner::everything(era);
         let rows = native::transact(&postgres, "REPEATABLE READ", &plan).await?;
         let reading = Transaction {
@@ -222,8 +257,8 @@ impl Torture {
         };
         let mut comparison = check::Findings::default();
         for app in apps {
-            let expected = settle::expected(&postgres, tables, Some(app)).await?;
-            comparison.merge(check::compare(&expected, &settle::actual(app, tables).await?));
+            let expected = settle::expected(&postgres, &tables, Some(app)).await?;
+            comparison.merge(check::compare(&expected, &settle::actual(app, &tables).await?));
         }
         for app in apps {
             app.close().await;

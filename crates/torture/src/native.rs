@@ -19,6 +19,11 @@ use crate::{
     rig::Rig,
 };
 
+/// One of so many transactions empties a table.
+const EMPTYING: u32 = 25;
+/// So many of them only read, and add rows.
+const READING: u32 = 12;
+
 /// Works until told to stop, whatever happens to its connections.
 pub(crate) async fn work(
     rig: Arc<Rig>,
@@ -35,9 +40,11 @@ pub(crate) async fn work(
             connection = rig.connect().await.ok();
             continue;
         };
-        let reading = rng.bool();
-        let plan = if reading { planner.native_reader() } else { planner.native_writer() };
-        let isolation = if reading { "REPEATABLE READ" } else { "READ COMMITTED" };
+        let (plan, isolation) = match rng.u32(0..EMPTYING) {
+            0 => (planner.native_emptier(), "READ COMMITTED"),
+            1..=READING => (planner.native_reader(), "REPEATABLE READ"),
+            _ => (planner.native_writer(), "READ COMMITTED"),
+        };
         let (author, asked, sql) = (planner.author(), notes.now(), plan.changes());
         let (outcome, steps) = match transact(&client, isolation, &plan).await {
             Ok(rows) => (Outcome::Committed, planner.steps(plan, &rows)),

@@ -10,13 +10,15 @@ use serde_json::Value;
 
 use crate::{
     history::{Author, Element, Process, Step},
-    tables::{ROWS, STATUSES},
+    tables::{self, ROWS, STATUSES},
 };
 
 /// How many lists take elements at a time.
 const LISTS: u32 = 4;
 /// How many registers keep the greatest value.
 const MAXIMA: u32 = 6;
+/// The group of the rows of `drafts`, a table that is emptied now and then; those of `mortals` count from 0.
+const DRAFTS: u32 = u32::MAX;
 /// How many elements and rows are written before other lists and cohorts take their place.
 const ERA: u32 = 160;
 
@@ -70,12 +72,26 @@ pub(crate) struct Planner {
     greatest: [i64; MAXIMA as usize],
     /// Rows that have been seen and may be deleted.
     victims: Vec<String>,
+    /// Drafts that have been seen and may be changed.
+    drafts: Vec<String>,
+    /// How often its database has been given columns, as far as it has seen.
+    generations: u32,
     nth: u16,
 }
 
 impl Planner {
     pub(crate) fn new(process: Process, era: Era, rng: Rng) -> Planner {
-        Planner { process, era, rng, number: 0, greatest: [0; MAXIMA as usize], victims: Vec::new(), nth: 0 }
+        Planner {
+            process,
+            era,
+            rng,
+            number: 0,
+            greatest: [0; MAXIMA as usize],
+            victims: Vec::new(),
+            drafts: Vec::new(),
+            generations: 0,
+            nth: 0,
+        }
     }
 
     /// The name of the transaction that was planned last.
@@ -87,7 +103,7 @@ impl Planner {
     pub(crate) fn client(&mut self) -> Plan {
         let mut plan = self.begin();
         for _ in 0..self.rng.u32(1..=4) {
-            match self.rng.u32(0..24) {
+            match self.rng.u32(0..26) {
                 0..8 => self.read(&mut plan),
                 8..14 => self.append(&mut plan),
                 14..16 => self.raise(&mut plan),
@@ -97,6 +113,7 @@ impl Planner {
                 19 => self.bear(&mut plan),
                 20 => self.kill(&mut plan),
                 21..23 => self.family(&mut plan),
+                23..25 => self.draft(&mut plan),
                 _ => self.project(&mut plan),
             }
         }
@@ -109,10 +126,11 @@ impl Planner {
         for _ in 0..self.rng.u32(1..=3) {
             self.read(&mut plan);
         }
-        match self.rng.u32(0..4) {
+        match self.rng.u32(0..5) {
             0 => self.append(&mut plan),
             1 => self.raise(&mut plan),
             2 => self.bear(&mut plan),
+            3 => self.bear_draft(&mut plan),
             _ => {}
         }
         plan
@@ -122,7 +140,8 @@ impl Planner {
     pub(crate) fn native_writer(&mut self) -> Plan {
         let mut plan = self.begin();
         for _ in 0..self.rng.u32(1..=3) {
-            match self.rng.u32(0..14) {
+            match self.rng.u32(0..15) {
+                14 => self.draft(&mut plan),
                 0..2 => self.append(&mut plan),
                 2 => self.sign(&mut plan),
                 3 => self.pair(&mut plan),
@@ -136,6 +155,19 @@ impl Planner {
         plan
     }
 
+    /// A transaction in Postgres that empties a table. What it reads there is what it deletes, since nobody else can write meanwhile; and
+    /// it appends to a list, from which others learn that the table was emptied.
+    pub(crate) fn native_emptier(&mut self) -> Plan {
+        let mut plan = self.begin();
+        plan.run("LOCK TABLE drafts IN ACCESS EXCLUSIVE MODE".into());
+        plan.read(Read::Alive(DRAFTS));
+        plan.write(Step::Empty { group: DRAFTS });
+        plan.run("TRUNCATE drafts".into());
+        self.append(&mut plan);
+        plan.read(Read::Alive(DRAFTS));
+        plan
+    }
+
     fn begin(&mut self) -> Plan {
         self.number += 1;
         self.nth = 0;
@@ -143,13 +175,14 @@ impl Planner {
     }
 
     fn read(&mut self, plan: &mut Plan) {
-        let what = match self.rng.u32(0..12) {
+        let what = match self.rng.u32(0..13) {
             0..5 => Read::List(self.list()),
             5 => Read::Greatest(self.rng.u32(0..MAXIMA)),
             6..8 => Read::Signed(self.rng.u32(0..ROWS)),
             8 => Read::Pairs,
             9 => Read::Last(self.rng.u32(0..ROWS)),
             10 => Read::Total,
+            11 => Read::Alive(DRAFTS),
             _ => Read::Alive(self.era.count() - 1),
         };
         plan.read(what);
@@ -165,6 +198,7 @@ impl Planner {
             plan.read(Read::Last(row));
         }
         (0..=era.count()).for_each(|cohort| plan.read(Read::Alive(cohort)));
+        plan.read(Read::Alive(DRAFTS));
         plan.read(Read::Pairs);
         plan.read(Read::Total);
         plan
@@ -193,8 +227,10 @@ impl Planner {
     fn sign(&mut self, plan: &mut Plan) {
         let row = self.rng.u32(0..ROWS);
         let Author { process, number } = self.author();
-        plan.write(Step::Sign { row });
-        plan.run(format!("UPDATE shared SET c{} = {number} WHERE id = {row}", process.0));
+        let generation = self.rng.u32(0..=self.generations);
+        plan.write(Step::Sign { row, generation });
+        let column = tables::cell(generation, process.0);
+        plan.run(format!("UPDATE shared SET {column} = {number} WHERE id = {row}"));
     }
 
     fn pair(&mut self, plan: &mut Plan) {
@@ -224,6 +260,26 @@ impl Planner {
         let row = self.victims.swap_remove(self.rng.usize(0..self.victims.len()));
         plan.run(format!("DELETE FROM mortals WHERE id = '{row}'"));
         plan.write(Step::Kill { row });
+    }
+
+    /// Rows of a table that others empty.
+    fn draft(&mut self, plan: &mut Plan) {
+        let author = self.author();
+        if self.drafts.is_empty() || self.rng.u32(0..3) == 0 {
+            return self.bear_draft(plan);
+        }
+        let row = self.drafts.swap_remove(self.rng.usize(0..self.drafts.len()));
+        plan.run(format!("UPDATE drafts SET mark = '{author}' WHERE id = '{row}'"));
+        plan.write(Step::Mark { row });
+    }
+
+    fn bear_draft(&mut self, plan: &mut Plan) {
+        let (row, Author { process, number }) = (self.uuid(), self.author());
+        plan.run(format!(
+            "INSERT INTO drafts (id, process, number, mark) VALUES ('{row}', {}, {number}, 'new')",
+            process.0
+        ));
+        plan.write(Step::Bear { row, group: DRAFTS });
     }
 
     fn transfer(&mut self, plan: &mut Plan) {
@@ -289,6 +345,10 @@ impl Planner {
                         *known = *value;
                     }
                 }
+                Step::Signed { generations, .. } => self.generations = *generations,
+                Step::Alive { group: DRAFTS, rows, .. } => {
+                    self.drafts = rows.iter().map(|(row, _)| row.clone()).collect();
+                }
                 Step::Alive { rows, .. } => {
                     self.victims = rows.iter().map(|(row, _)| row.clone()).collect();
                     self.rng.shuffle(&mut self.victims);
@@ -330,6 +390,7 @@ impl Plan {
             Read::Pairs => "SELECT a.id AS id, a.value AS one, b.value AS other FROM pairs_left a LEFT JOIN pairs_right b ON b.id = a.id".into(),
             Read::Last(register) => format!("SELECT value FROM registers WHERE id = {register}"),
             Read::Total => "SELECT count(*) AS accounts, sum(balance) AS total FROM accounts".into(),
+            Read::Alive(DRAFTS) => "SELECT id, process, number, mark FROM drafts".into(),
             Read::Alive(cohort) => format!("SELECT id, process, number FROM mortals WHERE cohort = {cohort}"),
         });
     }
@@ -375,7 +436,10 @@ impl Read {
                 register,
                 value: rows.first().map(|row| (number(row, "value"), author(row))),
             },
-            Read::Signed(row) => Step::Signed { row, cells: rows.first().map(cells).unwrap_or_default() },
+            Read::Signed(row) => {
+                let found = rows.first().unwrap_or(&Value::Null);
+                Step::Signed { row, cells: cells(found), generations: generations(found) }
+            }
             Read::Pairs => {
                 let halves = |row: &Value| {
                     let pair = u32::try_from(number(row, "id")).unwrap_or(u32::MAX);
@@ -392,21 +456,32 @@ impl Read {
                 Step::Total { accounts: number(row, "accounts"), sum: number(row, "total") }
             }
             Read::Alive(group) => {
-                Step::Alive { group, rows: rows.iter().map(|row| (text(row, "id"), author(row))).collect() }
+                let mark = |row: &Value| Some((text(row, "id"), Author::parse(&text(row, "mark"))?));
+                Step::Alive {
+                    group,
+                    rows: rows.iter().map(|row| (text(row, "id"), author(row))).collect(),
+                    marks: rows.iter().filter_map(mark).collect(),
+                }
             }
         }
     }
 }
 
-/// The cells of a row that were ever signed.
-fn cells(row: &Value) -> Vec<Author> {
+/// The cells of a row that were ever signed, with the generations of their columns.
+fn cells(row: &Value) -> Vec<(u32, Author)> {
     let columns = row.as_object().into_iter().flatten();
     let cells = columns.filter_map(|(column, _)| {
-        let process = Process(column.strip_prefix('c')?.parse().ok()?);
+        let (generation, process) = tables::read_cell(column)?;
         let number = u32::try_from(number(row, column)).ok()?;
-        (number > 0).then_some(Author { process, number })
+        (number > 0).then_some((generation, Author { process: Process(process), number }))
     });
     cells.collect()
+}
+
+/// The latest generation of columns that a row has.
+fn generations(row: &Value) -> u32 {
+    let columns = row.as_object().into_iter().flatten();
+    columns.filter_map(|(column, _)| tables::read_cell(column)).map(|(of, _)| of).max().unwrap_or(0)
 }
 
 fn author(row: &Value) -> Author {

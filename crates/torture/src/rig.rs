@@ -5,7 +5,10 @@ use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::Stdio,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU16, AtomicU32, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -30,10 +33,17 @@ const DATABASE: &str = "torture";
 /// How long the service may take to serve after it was started with everything there.
 const START: Duration = Duration::from_secs(60);
 
+/// How long a standby may take to follow.
+const FOLLOW: Duration = Duration::from_secs(60);
+
 /// A running Postgres and the service over it.
 pub(crate) struct Rig {
+    /// The primary of the moment.
     cluster: Arc<Mutex<Cluster>>,
-    url: String,
+    /// Where it listens.
+    postgres: AtomicU16,
+    /// How often Postgres has failed over.
+    failovers: AtomicU32,
     service: AsyncMutex<Option<Child>>,
     binary: PathBuf,
     folder: PathBuf,
@@ -51,12 +61,13 @@ impl Rig {
         let options = Options { settings: settings.map(String::from).to_vec(), ..Options::default() };
         let place = folder.join("postgres");
         let cluster = tokio::task::spawn_blocking(move || Cluster::kept(&place, &options)).await??;
-        let (admin, url) = (cluster.url("postgres"), cluster.url(DATABASE));
-        let proxy = FaultProxy::start(SocketAddr::from((Ipv4Addr::LOCALHOST, cluster.port()))).await?;
+        let (admin, postgres) = (cluster.url("postgres"), cluster.port());
+        let proxy = FaultProxy::start(SocketAddr::from((Ipv4Addr::LOCALHOST, postgres))).await?;
         connect(&admin).await?.batch_execute(&format!("CREATE DATABASE {DATABASE}")).await?;
         let rig = Rig {
             cluster: Arc::new(Mutex::new(cluster)),
-            url,
+            postgres: AtomicU16::new(postgres),
+            failovers: AtomicU32::new(0),
             service: AsyncMutex::new(None),
             binary: binary.to_owned(),
             folder: folder.to_owned(),
@@ -70,7 +81,8 @@ impl Rig {
 
     /// A connection of one's own to the database, past the proxy.
     pub(crate) async fn connect(&self) -> Result<Client> {
-        connect(&self.url).await
+        let port = self.postgres.load(Ordering::Acquire);
+        connect(&format!("postgresql://{}@127.0.0.1:{port}/{DATABASE}", cluster::SUPERUSER)).await
     }
 
     /// Starts the service if it does not run, and waits for nothing.
@@ -181,6 +193,64 @@ impl Rig {
         .await??;
         Ok(())
     }
+
+    /// Gives Postgres a standby that every commit waits for; lets it be so for a time; ends the primary for good, in good order or as a
+    /// crash would; and promotes the standby. Nothing that anybody was told or shown is lost; the replication slot is.
+    pub(crate) async fn fail_over(&self, crash: bool, pause: Duration) -> Result<()> {
+        let (cluster, count) = (self.cluster.clone(), self.failovers() + 1);
+        let place = self.folder.join(format!("postgres-{count}"));
+        let standby = tokio::task::spawn_blocking(move || {
+            cluster.lock().unwrap_or_else(PoisonError::into_inner).standby_kept(&place)
+        });
+        let standby = standby.await??;
+        let admin = self.connect().await?;
+        let name = "application_name = 'walreceiver'";
+        admin.batch_execute("ALTER SYSTEM SET synchronous_standby_names = 'walreceiver'").await?;
+        admin.batch_execute("SELECT pg_reload_conf()").await?;
+        until(&admin, &format!("SELECT true FROM pg_stat_replication WHERE {name} AND sync_state = 'sync'"))
+            .await?;
+        tokio::time::sleep(pause).await;
+        // What is in the log is decoded at once, also before the standby has it: it must not be shown to anybody before that.
+        self.proxy.stall();
+        let end: String = admin.query_one("SELECT pg_current_wal_flush_lsn()::text", &[]).await?.get(0);
+        until(&admin, &format!("SELECT true FROM pg_stat_replication WHERE {name} AND flush_lsn >= '{end}'"))
+            .await?;
+        self.proxy.refuse();
+        let (cluster, port) = (self.cluster.clone(), standby.port());
+        tokio::task::spawn_blocking(move || {
+            let mut cluster = cluster.lock().unwrap_or_else(PoisonError::into_inner);
+            if crash {
+                cluster.crash()?;
+            } else {
+                cluster.stop()?;
+            }
+            standby.promote()?;
+            *cluster = standby;
+            anyhow::Ok(())
+        })
+        .await??;
+        self.postgres.store(port, Ordering::Release);
+        self.failovers.store(count, Ordering::Release);
+        self.proxy.turn_to(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+        Ok(())
+    }
+
+    /// How often Postgres has failed over so far.
+    pub(crate) fn failovers(&self) -> u32 {
+        self.failovers.load(Ordering::Acquire)
+    }
+}
+
+/// Waits until a query has an answer.
+async fn until(client: &Client, sql: &str) -> Result<()> {
+    let until = Instant::now() + FOLLOW;
+    while client.query_opt(sql, &[]).await?.is_none() {
+        if Instant::now() > until {
+            bail!("still no answer after {} s: {sql}", FOLLOW.as_secs());
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    Ok(())
 }
 
 async fn connect(url: &str) -> Result<Client> {

@@ -13,6 +13,9 @@ pub(crate) const BALANCE: i64 = 100;
 /// What a project may be.
 pub(crate) const STATUSES: [&str; 3] = ["open", "held", "done"];
 
+/// Tables that are made and synced while everything runs.
+pub(crate) const LATE: [&str; 3] = ["late_0", "late_1", "late_2"];
+
 /// A synced table.
 #[derive(Clone, Debug)]
 pub(crate) struct Table {
@@ -23,6 +26,23 @@ pub(crate) struct Table {
     pub(crate) whole: bool,
 }
 
+/// The column of `shared` that only one process writes to: one of those that were there from the beginning, or of a later generation.
+pub(crate) fn cell(generation: u32, process: u16) -> String {
+    match generation {
+        0 => format!("c{process}"),
+        _ => format!("g{generation}c{process}"),
+    }
+}
+
+/// Reads what [`cell`] writes.
+pub(crate) fn read_cell(column: &str) -> Option<(u32, u16)> {
+    let (generation, process) = match column.strip_prefix('g') {
+        Some(rest) => rest.split_once('c')?,
+        None => ("0", column.strip_prefix('c')?),
+    };
+    Some((generation.parse().ok()?, process.parse().ok()?))
+}
+
 /// Every synced table, parents first; `processes` is how many there are that write.
 pub(crate) fn tables(processes: u16) -> Vec<Table> {
     let table = |name, whole, columns: &[(&str, &'static str)]| {
@@ -30,7 +50,7 @@ pub(crate) fn tables(processes: u16) -> Vec<Table> {
         Table { name, columns, whole }
     };
     let mut shared = table("shared", true, &[("id", "INT4")]);
-    shared.columns.extend((0..processes).map(|process| (format!("c{process}"), "INT4")));
+    shared.columns.extend((0..processes).map(|process| (cell(0, process), "INT4")));
     vec![
         table(
             "appends",
@@ -58,6 +78,7 @@ pub(crate) fn tables(processes: u16) -> Vec<Table> {
             true,
             &[("id", "UUID"), ("cohort", "INT4"), ("process", "INT4"), ("number", "INT4")],
         ),
+        table("drafts", true, &[("id", "UUID"), ("process", "INT4"), ("number", "INT4"), ("mark", "TEXT")]),
         table("parents", true, &[("id", "INT4"), ("name", "TEXT")]),
         table("children", true, &[("id", "INT4"), ("parent_id", "INT4 -> parents.id"), ("note", "TEXT")]),
         table("fences", true, &[("id", "INT4"), ("number", "INT4")]),

@@ -22,6 +22,10 @@ pub(crate) struct Torture {
     /// Transactions a second, of all clients together.
     #[arg(long, default_value_t = 20.0)]
     rate: f64,
+    /// How often Postgres fails over to a standby, after which all clients load everything again. Once by default in a run of 45
+    /// seconds at least, twice in one of 4 minutes.
+    #[arg(long)]
+    failovers: Option<u32>,
     /// Keep everything although nothing has failed.
     #[arg(long)]
     keep: bool,
@@ -49,6 +53,7 @@ pub(crate) async fn run(how: Torture, workspace: &Path) -> Result<()> {
         seed,
         clients: how.clients,
         length: Duration::from_secs_f64(how.minutes * 60.0),
+        failovers: how.failovers,
         keep: how.keep,
         pause: f64::from(how.clients) / how.rate,
         progress: |line| println!("{line}"),

@@ -18,6 +18,7 @@ async fn under_faults_nothing_is_lost_doubled_torn_or_reordered() {
         seed: 1,
         clients: 5,
         length: Duration::from_secs(seconds),
+        failovers: None,
         keep: false,
         pause: 0.5,
         progress: |_| {},

@@ -101,14 +101,14 @@ pub(super) fn observed(transaction: &Transaction) -> impl Iterator<Item = Author
     transaction.steps.iter().filter(move |_| committed).flat_map(|step| match step {
         Step::List { elements, .. } => elements.iter().map(|element| element.author).collect(),
         Step::Greatest { value, .. } => value.iter().map(|(_, author)| *author).collect(),
-        Step::Signed { cells, .. } => cells.clone(),
+        Step::Signed { cells, .. } => cells.iter().map(|(_, author)| *author).collect(),
         Step::Pairs { halves } => halves
             .iter()
             .flat_map(|(_, left, right)| [Author::parse(left), Author::parse(right)])
             .flatten()
             .collect(),
         Step::Last { value, .. } => Author::parse(value).into_iter().collect(),
-        Step::Alive { rows, .. } => rows.iter().map(|(_, author)| *author).collect(),
+        Step::Alive { rows, marks, .. } => rows.iter().chain(marks).map(|(_, author)| *author).collect(),
         Step::Append { .. }
         | Step::Raise { .. }
         | Step::Sign { .. }
@@ -116,6 +116,8 @@ pub(super) fn observed(transaction: &Transaction) -> impl Iterator<Item = Author
         | Step::Write { .. }
         | Step::Total { .. }
         | Step::Bear { .. }
-        | Step::Kill { .. } => Vec::new(),
+        | Step::Kill { .. }
+        | Step::Mark { .. }
+        | Step::Empty { .. } => Vec::new(),
     })
 }

@@ -2,10 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::history::{Author, Element, History, Outcome, Process, Step};
+use crate::history::{Author, Element, History, Outcome, Process, Step, Transaction};
 
 /// A write and where it stands in its transaction.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Written<T> {
     pub(super) what: T,
     pub(super) author: Author,
@@ -18,12 +18,15 @@ pub(super) struct Index<'a> {
     pub(super) outcomes: HashMap<Author, Outcome>,
     pub(super) lists: HashMap<u32, Vec<Written<Element>>>,
     pub(super) raises: HashMap<u32, Vec<Written<i64>>>,
-    /// By row and process; in the order of the process.
-    pub(super) signs: HashMap<(u32, Process), Vec<Written<()>>>,
+    /// By row, generation of columns and process; in the order of the process.
+    pub(super) signs: HashMap<(u32, u32, Process), Vec<Written<()>>>,
     pub(super) pairs: HashSet<(u32, Author)>,
     pub(super) writes: HashSet<(u32, Author)>,
     pub(super) born: HashMap<u32, Vec<Written<&'a str>>>,
     pub(super) killed: HashMap<&'a str, Vec<Written<()>>>,
+    pub(super) marked: HashMap<&'a str, Vec<Written<()>>>,
+    /// By group: what was deleted there all at once; `None` if nobody knows.
+    pub(super) emptied: HashMap<u32, Vec<Written<Option<HashSet<&'a str>>>>>,
 }
 
 impl<'a> Index<'a> {
@@ -33,6 +36,11 @@ impl<'a> Index<'a> {
             index.outcomes.insert(transaction.author, transaction.outcome);
             for (step, what) in transaction.steps.iter().enumerate() {
                 index.add(transaction.author, step, what);
+                if let Step::Empty { group } = what {
+                    let rows = read_before(transaction, step, *group);
+                    let written = Written { what: rows, author: transaction.author, step };
+                    index.emptied.entry(*group).or_default().push(written);
+                }
             }
         }
         index
@@ -50,8 +58,12 @@ impl<'a> Index<'a> {
             Step::Raise { register, value } => {
                 self.raises.entry(*register).or_default().push(written(*value, author, step));
             }
-            Step::Sign { row } => {
-                self.signs.entry((*row, author.process)).or_default().push(written((), author, step));
+            Step::Sign { row, generation } => {
+                self.signs.entry((*row, *generation, author.process)).or_default().push(written(
+                    (),
+                    author,
+                    step,
+                ));
             }
             Step::Pair { pair } => drop(self.pairs.insert((*pair, author))),
             Step::Write { register } => drop(self.writes.insert((*register, author))),
@@ -59,7 +71,9 @@ impl<'a> Index<'a> {
                 self.born.entry(*group).or_default().push(written(row, author, step));
             }
             Step::Kill { row } => self.killed.entry(row).or_default().push(written((), author, step)),
-            Step::List { .. }
+            Step::Mark { row } => self.marked.entry(row).or_default().push(written((), author, step)),
+            Step::Empty { .. }
+            | Step::List { .. }
             | Step::Greatest { .. }
             | Step::Signed { .. }
             | Step::Pairs { .. }
@@ -78,4 +92,14 @@ impl<'a> Index<'a> {
     pub(super) fn committed(&self, author: Author) -> bool {
         self.outcomes.get(&author) == Some(&Outcome::Committed)
     }
+}
+
+/// The rows of a group that a transaction read last before a step of its own.
+fn read_before(transaction: &Transaction, step: usize, group: u32) -> Option<HashSet<&str>> {
+    transaction.steps.iter().take(step).rev().find_map(|earlier| match earlier {
+        Step::Alive { group: read, rows, .. } if *read == group => {
+            Some(rows.iter().map(|(row, _)| row.as_str()).collect())
+        }
+        _ => None,
+    })
 }

@@ -13,10 +13,19 @@ use crate::history::{Author, Element, History, Outcome, Process, Step, Transacti
 pub(super) fn check(history: &History, index: &Index<'_>, clocks: &[Clock], findings: &mut Findings) {
     let mut before: HashMap<Process, &Clock> = HashMap::new();
     let nothing = Clock::default();
+    let by_author: HashMap<Author, &Clock> =
+        history.transactions.iter().map(|transaction| transaction.author).zip(clocks).collect();
     for (transaction, clock) in history.transactions.iter().zip(clocks) {
         if transaction.outcome == Outcome::Committed {
             let known_before = before.get(&transaction.author.process).copied().unwrap_or(&nothing);
-            let reader = Reader { transaction, clock, known_before, index, accounts: history.accounts };
+            let reader = Reader {
+                transaction,
+                clock,
+                known_before,
+                index,
+                clocks: &by_author,
+                accounts: history.accounts,
+            };
             for (position, step) in transaction.steps.iter().enumerate() {
                 reader.check(position, step, findings);
             }
@@ -32,6 +41,8 @@ struct Reader<'a> {
     /// What its process knew before it.
     known_before: &'a Clock,
     index: &'a Index<'a>,
+    /// What each transaction's process knew.
+    clocks: &'a HashMap<Author, &'a Clock>,
     accounts: (i64, i64),
 }
 
@@ -40,18 +51,23 @@ impl Reader<'_> {
         match step {
             Step::List { list, elements } => self.list(position, *list, elements, findings),
             Step::Greatest { register, value } => self.greatest(position, *register, *value, findings),
-            Step::Signed { row, cells } => self.signed(position, *row, cells, findings),
+            Step::Signed { row, cells, .. } => self.signed(position, *row, cells, findings),
             Step::Pairs { halves } => self.pairs(halves, findings),
             Step::Last { register, value } => self.last(*register, value, findings),
             Step::Total { accounts, sum } => self.total(*accounts, *sum, findings),
-            Step::Alive { group, rows } => self.alive(position, *group, rows, findings),
+            Step::Alive { group, rows, marks } => {
+                self.alive(position, *group, rows, findings);
+                self.marks(position, marks, findings);
+            }
             Step::Append { .. }
             | Step::Raise { .. }
             | Step::Sign { .. }
             | Step::Pair { .. }
             | Step::Write { .. }
             | Step::Bear { .. }
-            | Step::Kill { .. } => {}
+            | Step::Kill { .. }
+            | Step::Mark { .. } => {}
+            Step::Empty { .. } => findings.count("tables emptied", 1),
         }
     }
 
@@ -150,23 +166,31 @@ impl Reader<'_> {
         }
     }
 
-    fn signed(&self, position: usize, row: u32, cells: &[Author], findings: &mut Findings) {
-        for cell in cells {
-            let written = self.index.signs.get(&(row, cell.process)).map_or(&[][..], Vec::as_slice);
+    fn signed(&self, position: usize, row: u32, cells: &[(u32, Author)], findings: &mut Findings) {
+        for (generation, cell) in cells {
+            let written =
+                self.index.signs.get(&(row, *generation, cell.process)).map_or(&[][..], Vec::as_slice);
             if !written.iter().any(|w| w.author == *cell && self.may_see(position, w)) {
-                self.report(findings, Kind::Invented, format!("{cell} has never signed row {row}"));
+                let text = format!("{cell} has never signed row {row} in generation {generation}");
+                self.report(findings, Kind::Invented, text);
             }
         }
-        for ((_, process), written) in self.index.signs.iter().filter(|((signed, _), _)| *signed == row) {
+        let signs = self.index.signs.iter().filter(|((signed, ..), _)| *signed == row);
+        for ((_, generation, process), written) in signs {
             let Some(required) = written.iter().rfind(|write| self.must_see(position, write)) else {
                 continue;
             };
-            findings.count("cells of one writer read", 1);
-            let cell = cells.iter().find(|cell| cell.process == *process);
-            if cell.is_none_or(|cell| cell.number < required.author.number) {
+            let what = match generation {
+                0 => "cells of one writer read",
+                _ => "cells of one writer in new columns read",
+            };
+            findings.count(what, 1);
+            let cell = cells.iter().find(|(of, cell)| of == generation && cell.process == *process);
+            if cell.is_none_or(|(_, cell)| cell.number < required.author.number) {
                 let author = required.author;
-                let found = cell.map_or("nothing".into(), Author::to_string);
-                let text = format!("row {row} has {found} where {author} has signed");
+                let found = cell.map_or("nothing".into(), |(_, cell)| cell.to_string());
+                let text =
+                    format!("row {row} has {found} where {author} has signed in generation {generation}");
                 self.report(findings, self.meaning(author), text);
             }
         }
@@ -239,16 +263,60 @@ impl Reader<'_> {
                     format!("row {row} of group {group} is there, though {} had deleted it", killer.author);
                 self.report(findings, Kind::Revived, text);
             }
+            let emptied = self.index.emptied.get(&group).map_or(&[][..], Vec::as_slice);
+            if let Some(emptier) = emptied
+                .iter()
+                .find(|write| self.must_see(position, write) && self.was_emptied_for_good(row, write))
+            {
+                let text =
+                    format!("row {row} is there, though {} had emptied the table of it", emptier.author);
+                self.report(findings, Kind::Revived, text);
+            }
         }
         for write in born.iter().filter(|write| self.must_see(position, write)) {
             findings.count("rows of groups required", 1);
             let maybe_killed = self.index.killed.get(write.what).is_some_and(|killers| {
                 killers.iter().any(|killer| self.index.outcomes.get(&killer.author) != Some(&Outcome::Failed))
             });
-            if !maybe_killed && !seen.contains(write.what) {
+            let emptied = self.index.emptied.get(&group).map_or(&[][..], Vec::as_slice);
+            let maybe_emptied = emptied.iter().any(|emptier| self.maybe_emptied(write, emptier));
+            if !maybe_killed && !maybe_emptied && !seen.contains(write.what) {
                 let (row, author) = (write.what, write.author);
                 let text = format!("row {row} of group {group} is not there, which {author} made");
                 self.report(findings, self.meaning(author), text);
+            }
+        }
+    }
+
+    /// Whether a table was emptied of a row, and nobody can have changed the row without knowing that: such a change brings it back.
+    fn was_emptied_for_good(&self, row: &str, emptier: &Written<Option<HashSet<&str>>>) -> bool {
+        let Some(rows) = &emptier.what else { return false };
+        let marks = self.index.marked.get(row).map_or(&[][..], Vec::as_slice);
+        rows.contains(row)
+            && !marks
+                .iter()
+                .any(|mark| self.index.may_be_seen(mark.author) && !self.knew(emptier.author, mark.author))
+    }
+
+    /// Whether a row may have been there when its table was emptied.
+    fn maybe_emptied(&self, born: &Written<&str>, emptier: &Written<Option<HashSet<&str>>>) -> bool {
+        match &emptier.what {
+            Some(rows) => self.index.may_be_seen(emptier.author) && rows.contains(born.what),
+            None => self.index.may_be_seen(emptier.author) && !self.knew(born.author, emptier.author),
+        }
+    }
+
+    /// Whether a transaction's process knew of another one when it made it.
+    fn knew(&self, author: Author, other: Author) -> bool {
+        self.clocks.get(&author).is_some_and(|clock| clock.knows(other))
+    }
+
+    fn marks(&self, position: usize, marks: &[(String, Author)], findings: &mut Findings) {
+        findings.count("changed rows read", marks.len());
+        for (row, author) in marks {
+            let marked = self.index.marked.get(row.as_str()).map_or(&[][..], Vec::as_slice);
+            if !marked.iter().any(|write| write.author == *author && self.may_see(position, write)) {
+                self.report(findings, Kind::Invented, format!("{author} has never changed row {row}"));
             }
         }
     }

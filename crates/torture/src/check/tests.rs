@@ -170,18 +170,38 @@ fn the_greatest_value_never_sinks() {
         .finds(&[Kind::Backwards]);
 }
 
+/// A read of the cells of row 1 that these transactions have signed, in a generation of columns.
+fn signed(generation: u32, cells: &[(u16, u32)]) -> Vec<Step> {
+    let cells = cells.iter().map(|(process, number)| (generation, author(*process, *number))).collect();
+    vec![Step::Signed { row: 1, cells, generations: generation }]
+}
+
 #[test]
 fn a_cell_of_one_writer_holds_its_last_write() {
-    let sign = || vec![Step::Sign { row: 1 }];
-    let read = |cells: &[(u16, u32)]| {
-        vec![Step::Signed { row: 1, cells: cells.iter().map(|(p, n)| author(*p, *n)).collect() }]
-    };
+    let sign = || vec![Step::Sign { row: 1, generation: 0 }];
+    let read = |cells: &[(u16, u32)]| signed(0, cells);
     let told = || Told::new().did(0, sign()).did(0, sign()).did(1, sign());
     told().end(read(&[(0, 2), (1, 1)])).finds(&[]);
     told().end(read(&[(0, 1), (1, 1)])).finds(&[Kind::Lost]);
     told().end(read(&[(0, 2)])).finds(&[Kind::Lost]);
     told().did(2, read(&[(0, 2)])).did(2, read(&[(0, 1)])).finds(&[Kind::Backwards]);
     told().end(read(&[(0, 3), (1, 1)])).finds(&[Kind::Invented]);
+}
+
+#[test]
+fn a_new_column_is_there_before_what_was_written_to_it_and_keeps_that() {
+    let sign = |generation| Step::Sign { row: 1, generation };
+    let told = || Told::new().did(0, vec![sign(1), append(1)]);
+    told().end(signed(1, &[(0, 1)])).finds(&[]);
+    told().end(signed(1, &[])).finds(&[Kind::Lost]);
+    // Written to one column, and found in another one.
+    told().end(signed(2, &[(0, 1)])).finds(&[Kind::Invented, Kind::Lost]);
+    // The columns have not come, but what followed them has.
+    let read = |authors: &[(u16, u32)]| [vec![list(1, authors)], signed(0, &[])].concat();
+    told().did(1, read(&[])).finds(&[]);
+    told().did(1, read(&[(0, 1)])).finds(&[Kind::Torn]);
+    let told = || Told::new().did(0, vec![sign(1)]).did(0, vec![append(1)]);
+    told().did(1, vec![list(1, &[(0, 2)])]).did(1, signed(0, &[])).finds(&[Kind::Backwards]);
 }
 
 #[test]
@@ -212,7 +232,7 @@ fn a_deleted_row_stays_away() {
     let bear = || vec![Step::Bear { row: "r".into(), group: 1 }];
     let alive = |there: bool| {
         let rows = if there { vec![("r".to_owned(), author(0, 1))] } else { Vec::new() };
-        vec![Step::Alive { group: 1, rows }]
+        vec![Step::Alive { group: 1, rows, marks: Vec::new() }]
     };
     let told = || Told::new().did(0, bear());
     told().end(alive(true)).finds(&[]);
@@ -223,6 +243,68 @@ fn a_deleted_row_stays_away() {
     told().did(1, alive(true)).finds(&[Kind::Revived]);
     // Whoever has not heard of it may still see it.
     told().did(0, alive(true)).end(alive(false)).finds(&[]);
+}
+
+/// A read of group 1 with rows that the first transactions of these processes made.
+fn there(processes: &[u16]) -> Step {
+    let rows = processes.iter().map(|process| (format!("r{process}"), author(*process, 1))).collect();
+    Step::Alive { group: 1, rows, marks: Vec::new() }
+}
+
+#[test]
+fn an_emptied_table_has_only_what_came_after() {
+    let bear = |process: u16| vec![Step::Bear { row: format!("r{process}"), group: 1 }];
+    let empty = || Step::Empty { group: 1 };
+    let told = || Told::new().did(0, bear(0)).did(1, bear(1));
+    // It deletes what it has read, and no other row.
+    let emptied = || told().did(2, vec![there(&[0]), empty(), there(&[])]);
+    emptied().end(vec![there(&[1])]).finds(&[]);
+    emptied().end(vec![there(&[])]).finds(&[Kind::Lost]);
+    emptied().end(vec![there(&[0, 1])]).finds(&[Kind::Revived]);
+    // Whoever has not heard of it may still see the row, or see it gone; not whoever has heard.
+    emptied().did(1, vec![there(&[0, 1])]).end(vec![there(&[1])]).finds(&[]);
+    emptied().did(1, vec![there(&[1])]).end(vec![there(&[1])]).finds(&[]);
+    emptied().did(2, vec![there(&[0, 1])]).end(vec![there(&[1])]).finds(&[Kind::Revived]);
+    told().did(2, vec![there(&[0]), empty(), there(&[0])]).finds(&[Kind::Revived]);
+    told()
+        .did(2, vec![there(&[0]), empty(), append(1)])
+        .did(1, vec![list(1, &[(2, 1)]), there(&[0, 1])])
+        .finds(&[Kind::Revived]);
+}
+
+#[test]
+fn who_changes_a_row_not_knowing_that_its_table_was_emptied_brings_it_back() {
+    let bear = || Told::new().did(0, vec![Step::Bear { row: "r0".into(), group: 1 }]);
+    let mark = || vec![Step::Mark { row: "r0".into() }];
+    let empty = |told: Told, read: Step| told.did(2, vec![read, Step::Empty { group: 1 }]);
+    let marked = |by: Option<(u16, u32)>| {
+        let marks = by.map(|(process, number)| ("r0".to_owned(), author(process, number)));
+        Step::Alive { group: 1, rows: vec![("r0".into(), author(0, 1))], marks: marks.into_iter().collect() }
+    };
+    let meanwhile = || empty(bear(), there(&[0])).did(1, mark());
+    meanwhile().end(vec![marked(Some((1, 1)))]).finds(&[]);
+    meanwhile().end(vec![there(&[])]).finds(&[]);
+    meanwhile().end(vec![marked(Some((1, 2)))]).finds(&[Kind::Invented]);
+    // What it knew of went with the rest.
+    let before = || empty(bear().did(1, mark()), marked(Some((1, 1))));
+    before().end(vec![there(&[])]).finds(&[]);
+    before().end(vec![marked(Some((1, 1)))]).finds(&[Kind::Revived]);
+}
+
+#[test]
+fn a_table_that_was_perhaps_emptied_may_lack_what_did_not_come_after_that() {
+    let bear = |process: u16| Step::Bear { row: format!("r{process}"), group: 1 };
+    let told = || {
+        Told::new()
+            .did(0, vec![bear(0)])
+            .ended(2, Outcome::Unknown, vec![Step::Empty { group: 1 }, append(1)])
+            .did(1, vec![list(1, &[(2, 1)]), bear(1)])
+    };
+    told().end(vec![there(&[1]), list(1, &[(2, 1)])]).finds(&[]);
+    told().end(vec![there(&[0, 1]), list(1, &[(2, 1)])]).finds(&[]);
+    told().end(vec![there(&[0]), list(1, &[(2, 1)])]).finds(&[Kind::Lost]);
+    let refused = Told::new().did(0, vec![bear(0)]).ended(2, Outcome::Failed, vec![Step::Empty { group: 1 }]);
+    refused.end(vec![there(&[])]).finds(&[Kind::Lost]);
 }
 
 #[test]
