@@ -51,15 +51,18 @@ async fn drop_the_slot(settings: &[(&str, &str)]) {
         while postgres.batch_execute(drop).await.is_err() {}
     })
     .await;
-    postgres.batch_execute("INSERT INTO items VALUES ('1', 'in the gap')").await.unwrap();
-    assert_eq!(within(client.closed()).await.unwrap().1.code, Some(1001));
+    postgres
+        .batch_execute("INSERT INTO items VALUES ('1', 'in the gap')")
+        .await
+        .expect("the statement succeeds");
+    assert_eq!(within(client.closed()).await.expect("it is closed").1.code, Some(1001));
     is_behind(running.port, lsn).await;
     let why = begun_anew(running.port).await.expect("it is told");
     assert!(why.contains("the replication slot is gone"), "{why}");
     let (mut client, data) = subscriber(running.port, "a").await;
     assert_eq!(data.len(), 1);
-    postgres.batch_execute("INSERT INTO items VALUES ('2', 'after')").await.unwrap();
-    assert_eq!(within(client.next_transaction()).await.unwrap().1.len(), 1);
+    postgres.batch_execute("INSERT INTO items VALUES ('2', 'after')").await.expect("the statement succeeds");
+    assert_eq!(within(client.next_transaction()).await.expect("a transaction").1.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -20,12 +20,12 @@ const LITTLE: &[&str] = &[
 /// The log goes on by one segment, 16 MB, most of which is not written.
 async fn next_segment(postgres: &Client) {
     let step = "SELECT pg_logical_emit_message(false, 'fill', 'x'); SELECT pg_switch_wal(); CHECKPOINT";
-    postgres.batch_execute(step).await.unwrap();
+    postgres.batch_execute(step).await.expect("the statement succeeds");
 }
 
 async fn wal_status(postgres: &Client) -> String {
     let sql = "SELECT coalesce(wal_status, '') FROM pg_replication_slots WHERE database = current_database()";
-    postgres.query_one(sql, &[]).await.unwrap().get(0)
+    postgres.query_one(sql, &[]).await.expect("a row").get(0)
 }
 
 /// The service is kept from the database while the slot is lost: its connections are refused, or only silent.
@@ -37,8 +37,8 @@ async fn loses_the_slot(settings: &[(&str, &str)], refused: bool) {
     let postgres = database.client().await;
     make_items(&postgres, &running).await;
     let (mut client, _) = subscriber(running.port, "a").await;
-    postgres.batch_execute("INSERT INTO items VALUES ('1', 'seen')").await.unwrap();
-    within(client.next_transaction()).await.unwrap();
+    postgres.batch_execute("INSERT INTO items VALUES ('1', 'seen')").await.expect("the statement succeeds");
+    within(client.next_transaction()).await.expect("a transaction");
     let lsn = client.lsn.clone();
     if refused {
         proxy.refuse();
@@ -51,17 +51,20 @@ async fn loses_the_slot(settings: &[(&str, &str)], refused: bool) {
         }
     })
     .await;
-    postgres.batch_execute("INSERT INTO items VALUES ('2', 'in the gap')").await.unwrap();
+    postgres
+        .batch_execute("INSERT INTO items VALUES ('2', 'in the gap')")
+        .await
+        .expect("the statement succeeds");
     proxy.heal();
 
-    assert_eq!(within(client.closed()).await.unwrap().1.code, Some(1001));
+    assert_eq!(within(client.closed()).await.expect("it is closed").1.code, Some(1001));
     is_behind(running.port, lsn).await;
     let why = begun_anew(running.port).await.expect("it is told");
     assert!(why.contains("invalidated") && why.contains("max_slot_wal_keep_size"), "{why}");
     let (mut client, data) = subscriber(running.port, "a").await;
     assert_eq!(data.len(), 2);
-    postgres.batch_execute("INSERT INTO items VALUES ('3', 'after')").await.unwrap();
-    assert_eq!(within(client.next_transaction()).await.unwrap().1.len(), 1);
+    postgres.batch_execute("INSERT INTO items VALUES ('3', 'after')").await.expect("the statement succeeds");
+    assert_eq!(within(client.next_transaction()).await.expect("a transaction").1.len(), 1);
     assert_eq!(wal_status(&postgres).await, "reserved");
 }
 

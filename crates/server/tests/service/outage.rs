@@ -92,7 +92,7 @@ async fn unavailable(port: u16) {
     };
     within(unavailable).await;
     let report: serde_json::Value =
-        serde_json::from_slice(&get(port, "/api/status.json").await.body).unwrap();
+        serde_json::from_slice(&get(port, "/api/status.json").await.body).expect("JSON");
     assert!(report["why"].as_str().is_some_and(|why| why.contains("Postgres")), "{report}");
     assert_eq!(report["stream"]["clients"], 2, "they are still there: {report}");
 }
@@ -100,7 +100,7 @@ async fn unavailable(port: u16) {
 /// Two clients write while packets go nowhere: the first is only not answered any more, what the second sends does not arrive. Nobody is sent away, and all is applied once.
 async fn packets_go_nowhere(cut_off: fn(&FaultProxy)) {
     let database = Database::create().await;
-    let cluster = tokio::task::spawn_blocking(testkit::shared_cluster).await.unwrap();
+    let cluster = tokio::task::spawn_blocking(testkit::shared_cluster).await.expect("a cluster");
     let (proxy, url) = through_proxy(cluster, &database).await;
     let running = start(&url, &[("TIELINE_STATEMENT_TIMEOUT", "1s")]).await;
     let postgres = database.client().await;
@@ -113,37 +113,37 @@ async fn packets_go_nowhere(cut_off: fn(&FaultProxy)) {
              CREATE TRIGGER note BEFORE INSERT OR UPDATE ON items FOR EACH ROW EXECUTE FUNCTION note()",
         )
         .await
-        .unwrap();
+        .expect("the statement succeeds");
     let (mut one, _) = subscriber(running.port, "one").await;
     let (mut two, _) = subscriber(running.port, "two").await;
     for client in [&mut one, &mut two] {
-        client.announce(0, "items", &["id", "content"]).await.unwrap();
+        client.announce(0, "items", &["id", "content"]).await.expect("it is sent");
     }
-    one.write(vec![Satellite::insert(0, &[Some(b"0"), Some(b"before")], &[])]).await.unwrap();
+    one.write(vec![Satellite::insert(0, &[Some(b"0"), Some(b"before")], &[])]).await.expect("it is sent");
     for client in [&mut one, &mut two] {
-        assert_eq!(within(client.next_transaction()).await.unwrap().1.len(), 1);
+        assert_eq!(within(client.next_transaction()).await.expect("a transaction").1.len(), 1);
     }
 
     // It reaches Postgres, which applies it only when nothing passes any more.
-    postgres.batch_execute("BEGIN; LOCK TABLE items IN SHARE MODE").await.unwrap();
-    one.write(vec![Satellite::insert(0, &[Some(b"1"), Some(b"under way")], &[])]).await.unwrap();
+    postgres.batch_execute("BEGIN; LOCK TABLE items IN SHARE MODE").await.expect("the statement succeeds");
+    one.write(vec![Satellite::insert(0, &[Some(b"1"), Some(b"under way")], &[])]).await.expect("it is sent");
     let waits = "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'items'::regclass AND NOT granted)";
-    within(async { while !postgres.query_one(waits, &[]).await.unwrap().get::<_, bool>(0) {} }).await;
+    within(async { while !postgres.query_one(waits, &[]).await.expect("a row").get::<_, bool>(0) {} }).await;
     cut_off(&proxy);
-    postgres.batch_execute("COMMIT").await.unwrap();
-    two.write(vec![Satellite::insert(0, &[Some(b"2"), Some(b"meanwhile")], &[])]).await.unwrap();
-    postgres.batch_execute("INSERT INTO items VALUES ('3', 'native')").await.unwrap();
+    postgres.batch_execute("COMMIT").await.expect("the statement succeeds");
+    two.write(vec![Satellite::insert(0, &[Some(b"2"), Some(b"meanwhile")], &[])]).await.expect("it is sent");
+    postgres.batch_execute("INSERT INTO items VALUES ('3', 'native')").await.expect("the statement succeeds");
     unavailable(running.port).await;
     proxy.heal();
     within(running.service.ready()).await;
     for client in [&mut one, &mut two] {
         let mut rows = 0;
         while rows < 3 {
-            rows += within(client.next_transaction()).await.unwrap().1.len();
+            rows += within(client.next_transaction()).await.expect("a transaction").1.len();
         }
     }
     let applied = "SELECT string_agg(id, ',' ORDER BY id) FROM applied";
-    assert_eq!(postgres.query_one(applied, &[]).await.unwrap().get::<_, &str>(0), "0,1,2,3");
+    assert_eq!(postgres.query_one(applied, &[]).await.expect("a row").get::<_, &str>(0), "0,1,2,3");
 }
 
 #[tokio::test(flavor = "multi_thread")]

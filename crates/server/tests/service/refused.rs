@@ -54,8 +54,8 @@ async fn again(running: &Running, acknowledged: u32) -> Satellite {
 }
 
 async fn announce(client: &mut Satellite) {
-    client.announce(0, "things", &["id", "rank", "label"]).await.unwrap();
-    client.announce(1, "items", &["id", "content"]).await.unwrap();
+    client.announce(0, "things", &["id", "rank", "label"]).await.expect("it is sent");
+    client.announce(1, "items", &["id", "content"]).await.expect("it is sent");
 }
 
 fn thing(n: u8, rank: &[u8], label: Option<&[u8]>) -> sat_trans_op::Op {
