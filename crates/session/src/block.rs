@@ -10,7 +10,7 @@ use schema::Table;
 
 use crate::{
     ClientUpdate, Delivery, Millis, Output, ReadRequest, SnapshotId, StoredSubscription, context::Context,
-    wire,
+    farewell::Farewell, wire,
 };
 
 /// What a block brings.
@@ -236,22 +236,22 @@ pub(crate) struct OpenBlock {
 }
 
 /// What the block on the wire is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum Kind {
     Data,
-    Gone,
+    Gone(Farewell),
     /// Additional data under this reference.
     Again(u64),
 }
 
 impl OpenBlock {
-    /// Begins the block.
+    /// Begins the block. `own` names a transaction of our own, if there is room for one.
     pub(crate) fn begin(
         subject: &Subject,
         snapshot: Option<SnapshotId>,
-        requests: Vec<usize>,
-        more: Vec<Bytes>,
+        (requests, more): (Vec<usize>, Vec<Bytes>),
         at: Lsn,
+        own: Option<u64>,
         cx: &mut Context<'_>,
     ) -> OpenBlock {
         let (kind, waiting) = match subject {
@@ -259,10 +259,7 @@ impl OpenBlock {
                 cx.send(wire::subscription_data_begin(id, at));
                 (Kind::Data, requests.iter().cloned().collect())
             }
-            Subject::Gone { names, .. } => {
-                cx.send(wire::gone_begin(names, at));
-                (Kind::Gone, VecDeque::new())
-            }
+            Subject::Gone { names, .. } => (Kind::Gone(Farewell::new(names, at, own, cx)), VecDeque::new()),
             Subject::Again { reference, .. } => {
                 cx.send(wire::additional_begin(*reference));
                 (Kind::Again(*reference), VecDeque::new())
@@ -279,22 +276,31 @@ impl OpenBlock {
     /// A frame of the snapshot.
     pub(crate) fn frame(&mut self, read: usize, frame: Bytes, cx: &mut Context<'_>) {
         let request = self.requests.get(read).copied().unwrap_or(0);
-        // Once its request's pair is over, a row may stand in a later one: clients don't care which.
-        while self.kind == Kind::Data && self.begun <= request && !self.waiting.is_empty() {
-            self.next_pair(cx);
+        match &mut self.kind {
+            Kind::Data => {
+                // Once its request's pair is over, a row may stand in a later one: clients don't care which.
+                while self.begun <= request && !self.waiting.is_empty() {
+                    self.next_pair(cx);
+                }
+            }
+            Kind::Gone(farewell) => return farewell.frame(frame, cx),
+            Kind::Again(_) => {}
         }
         cx.send(frame);
     }
 
-    /// All frames were handed in.
-    pub(crate) fn end(mut self, cx: &mut Context<'_>) {
+    /// All frames were handed in. The name of the transaction of our own, if there was one.
+    pub(crate) fn end(mut self, cx: &mut Context<'_>) -> Option<u64> {
         for frame in mem::take(&mut self.more) {
-            cx.send(frame);
+            self.frame(0, frame, cx);
         }
         match self.kind {
             Kind::Data => {}
-            Kind::Gone => return cx.send(wire::gone_end()),
-            Kind::Again(reference) => return cx.send(wire::additional_commit(reference)),
+            Kind::Gone(farewell) => return farewell.end(cx),
+            Kind::Again(reference) => {
+                cx.send(wire::additional_commit(reference));
+                return None;
+            }
         }
         while !self.waiting.is_empty() {
             self.next_pair(cx);
@@ -303,6 +309,7 @@ impl OpenBlock {
             cx.send(wire::shape_data_end());
         }
         cx.send(wire::subscription_data_end());
+        None
     }
 
     fn next_pair(&mut self, cx: &mut Context<'_>) {

@@ -29,6 +29,8 @@ pub struct SessionConfig {
     pub heartbeat_interval: Millis,
     /// Distance in bytes of write-ahead log after which that is done at once; a fraction of the resumable window.
     pub heartbeat_distance: u64,
+    /// The most rows that leave in one gone batch; more leave by a transaction (spec 02 §9.2).
+    pub gone_batch: usize,
     /// Bounds on what one client may have the service hold.
     pub limits: SessionLimits,
     /// Bounds on one shape.
@@ -66,6 +68,7 @@ impl Default for SessionConfig {
             start_timeout: 2_500,
             heartbeat_interval: 300_000,
             heartbeat_distance: 64 << 20,
+            gone_batch: 500,
             limits: SessionLimits::default(),
             shapes: shapes::ShapeLimits::default(),
         }

@@ -10,6 +10,7 @@ mod config;
 mod context;
 mod delivery;
 mod effect;
+mod farewell;
 mod handshake;
 mod inbound;
 mod io;

@@ -231,15 +231,13 @@ impl Outbound {
         }
         let Some(schema) = self.schema.clone() else { return Ok(false) };
         let cursor = self.cursor;
-        let has_room = self.window.has_room();
+        let has_room = self.window.has_room_for(2);
         let Some(head) = self.blocks.front_mut() else { return Ok(false) };
-        if !head.is_due(cursor, self.raced_until)
-            || !head.is_ready(cx)
-            || !(head.raced.is_empty() || has_room)
-        {
+        let is_gone = matches!(head.subject, Subject::Gone { .. });
+        if !head.is_due(cursor, self.raced_until) || !head.is_ready(cx) || (is_gone && !has_room) {
             return Ok(false);
         }
-        if matches!(head.subject, Subject::Gone { .. }) && !self.is_followed_to_cursor(cx) {
+        if is_gone && !self.is_followed_to_cursor(cx) {
             return Ok(false);
         }
         let Some(head) = self.blocks.front_mut() else { return Ok(false) };
@@ -305,7 +303,10 @@ impl Outbound {
             // Nothing that is subscribed to is left of it.
             return Ok(());
         }
-        let begun = OpenBlock::begin(&block.subject, snapshot, reads.requests, more, self.cursor, cx);
+        let own = self.window.is_free_for(1 + usize::from(afterwards.is_some()));
+        let own = own.then(|| self.name_own_transaction());
+        let rows = (reads.requests, more);
+        let begun = OpenBlock::begin(&block.subject, snapshot, rows, self.cursor, own, cx);
         if !matches!(block.subject, Subject::Again { .. }) {
             self.tell(self.cursor, cx);
         }
@@ -328,7 +329,9 @@ impl Outbound {
 
     /// Ends a block, and sends what has to follow it directly.
     fn finish_block(&mut self, block: OpenBlock, cx: &mut Context<'_>) {
-        block.end(cx);
+        if let Some(id) = block.end(cx) {
+            self.window.sent(id);
+        }
         if let Some((id, frames)) = self.afterwards.take() {
             cx.out.extend(frames.into_iter().map(Output::Send));
             self.window.sent(id);

@@ -174,8 +174,9 @@ impl Parser {
     pub fn try_take(&mut self, message: &Bytes) -> Option<Event> {
         let message = Message::decode(message.clone()).expect("servers send well-formed messages");
         if self.open.is_some() || self.additional.is_some() || !self.owed.is_empty() {
-            // Rows that are read from the database take their time, as those of a subscription do.
-            let is_long = self.open.is_none() && self.owed.is_empty();
+            // Rows that are read from the database take their time, as those of a subscription do; here those that leave.
+            let leaves = |(_, ops): &(Transaction, Vec<Op>)| ops.iter().all(|op| matches!(op, Op::Gone(_)));
+            let is_long = self.open.as_ref().is_none_or(leaves) && self.owed.is_empty();
             assert!(
                 matches!(message, Message::OpLog(_) | Message::Relation(_))
                     || is_long && matches!(message, Message::RpcResponse(_) | Message::RpcRequest(_)),

@@ -76,6 +76,7 @@ impl Simulation {
             unacked_window: 1 + random.below(5) as u32,
             heartbeat_distance: 50 + random.below(2_000) as u64,
             catch_up_timeout: 60_000,
+            gone_batch: random.below(4),
             ..SessionConfig::default()
         };
         let forgets = random.one_in(4);

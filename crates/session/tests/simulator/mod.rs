@@ -62,6 +62,7 @@ impl Simulation {
             heartbeat_distance: 50 + random.below(2_000) as u64,
             // Whatever its delay, the stream brings every table in time.
             catch_up_timeout: 60_000,
+            gone_batch: random.below(4),
             ..SessionConfig::default()
         };
         Simulation {
