@@ -276,6 +276,40 @@ async fn shapes_overlap_change_and_end() {
     client.close().await.unwrap();
 }
 
+/// More rows than SQLite takes conditions in a statement.
+async fn lets_go_of_many_rows(kind: LocalDatabase) {
+    let service = projects().await;
+    let many = "INSERT INTO issues SELECT gen_random_uuid(), 'many', true, n, NULL FROM generate_series(1, 1500) n;
+        INSERT INTO issues SELECT gen_random_uuid(), 'many', true, n, p.id FROM generate_series(1, 1500) n, projects p WHERE name = 'alpha'";
+    service.sql(many).await;
+    let client = connected(&service, kind, "ada").await;
+    for (table, options) in [("projects", json!({ "include": { "issues": true } })), ("issues", json!({}))] {
+        let key = client.sync_table(table, options).await.unwrap();
+        client.wait("SELECT count(*) >= 1500 FROM issues").await.unwrap();
+        client.unsync(&key).await.unwrap();
+        for table in ["issues", "projects", "users"] {
+            client.wait(format!("SELECT count(*) = 0 FROM {table}")).await.unwrap();
+        }
+    }
+    // A write gets through, and nothing else.
+    let user = format!("INSERT INTO users VALUES ('{}', 'Cy')", id(3));
+    client.sql(&user, &[]).await.unwrap();
+    service.wait("SELECT count(*) = 3 FROM users").await;
+    service.wait("SELECT count(*) = 3005 FROM issues").await;
+    assert_eq!((client.uncaught(), client.resets()), (None, Vec::new()));
+    client.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn thousands_of_rows_leave_with_a_subscription_over_sqlite() {
+    lets_go_of_many_rows(LocalDatabase::Sqlite).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn thousands_of_rows_leave_with_a_subscription_over_pglite() {
+    lets_go_of_many_rows(LocalDatabase::Pglite).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_happened_offline_and_while_the_service_was_down_arrives() {
     let mut service = projects().await;
