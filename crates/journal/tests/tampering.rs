@@ -70,6 +70,12 @@ fn bytes(folder: &Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
     segments(folder).into_iter().map(|path| (path.clone(), fs::read(path).unwrap())).collect()
 }
 
+/// Where the index of a segment begins, as its last bytes say.
+fn index_of(segment: &[u8]) -> Option<usize> {
+    let trailer = segment.last_chunk::<16>().filter(|trailer| trailer.ends_with(b"TLJX"))?;
+    Some(u64::from_le_bytes(*trailer.first_chunk()?) as usize)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(192))]
 
@@ -89,6 +95,8 @@ proptest! {
             let (path, torn) = &all[all.len() - 1];
             let safe = synced.iter().find(|(known, _)| known == path).map_or(0, |(_, bytes)| bytes.len());
             let len = safe + cut.index(torn.len() - safe + 1);
+            // An index is written when all before it is durable.
+            let safe = safe.max(index_of(torn).filter(|index| *index < len).unwrap_or(0));
             let mut left = torn[..len].to_vec();
             if let Some((at, bit)) = flip && len > safe {
                 left[safe + at.index(len - safe)] ^= 1 << bit;
