@@ -40,6 +40,14 @@ const KNOWN_DEFECTS: [&str; 5] = [
     "Error: socket error",
 ];
 
+/// Whether it is this defect: of a connection that breaks amid the data of a subscription the library keeps what it has begun to take, and
+/// takes the next transaction for more of it. It then resets itself, without those relations that the rest of the transaction names.
+fn has_mistaken_a_transaction(client: &NodeClient, error: &str) -> bool {
+    let resets = client.resets();
+    error.contains("missing relation")
+        && resets.last().is_some_and(|place| place.contains("_handleSubscriptionError"))
+}
+
 /// How long a client may be disconnected, without a fault of its own, before its app asks it to connect again.
 const UNCONNECTED: Duration = Duration::from_secs(4);
 
@@ -196,7 +204,10 @@ impl App {
         self.anew.interrupted();
         let killed = self.killed.swap(false, Ordering::Relaxed);
         match client.uncaught() {
-            Some(error) if KNOWN_DEFECTS.iter().any(|defect| error.contains(defect)) => {
+            Some(error)
+                if KNOWN_DEFECTS.iter().any(|defect| error.contains(defect))
+                    || has_mistaken_a_transaction(client, &error) =>
+            {
                 self.notes.event("client died of its own known defect", &format!("{}: {error}", self.name()));
             }
             Some(error) => self.notes.failure(format!("{} threw what nobody caught: {error}", self.name())),
