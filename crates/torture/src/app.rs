@@ -29,15 +29,16 @@ use crate::{
 };
 
 /// What the client library throws, uncaught, by defects of its own; any app has to be started again then. Its throttled push fires
-/// before a new connection has asked for it; and when an app disconnects while the library is connecting again by itself, nobody
+/// before a new connection has asked for it, or a request goes out when the connection has ended; and when an app disconnects while the library is connecting again by itself, nobody
 /// waits for that to fail, or for the connection that was being made. Of a subscription whose request broke with its connection, or was
 /// not answered within three seconds, it knows nothing any more when the data comes, or when it is to forget it (spec 02 §10.4).
-const KNOWN_DEFECTS: [&str; 5] = [
+const KNOWN_DEFECTS: [&str; 6] = [
     "Data received for an unknown subscription",
     "Cannot read properties of undefined (reading 'overshadowsFullKeys')",
     "sending a transaction while outbound replication has not started",
     "Connection cancelled by 'disconnect'",
     "Error: socket error",
+    "trying to send message, but client is closed",
 ];
 
 /// Whether it is this defect: of a connection that breaks amid the data of a subscription the library keeps what it has begun to take, and
