@@ -231,13 +231,15 @@ impl Outbound {
         }
         let Some(schema) = self.schema.clone() else { return Ok(false) };
         let cursor = self.cursor;
-        let has_room = self.window.has_room_for(2);
+        let has_room = self.window.has_room();
         let Some(head) = self.blocks.front_mut() else { return Ok(false) };
-        let is_gone = matches!(head.subject, Subject::Gone { .. });
-        if !head.is_due(cursor, self.raced_until) || !head.is_ready(cx) || (is_gone && !has_room) {
+        if !head.is_due(cursor, self.raced_until)
+            || !head.is_ready(cx)
+            || !(head.raced.is_empty() || has_room)
+        {
             return Ok(false);
         }
-        if is_gone && !self.is_followed_to_cursor(cx) {
+        if matches!(head.subject, Subject::Gone { .. }) && !self.is_followed_to_cursor(cx) {
             return Ok(false);
         }
         let Some(head) = self.blocks.front_mut() else { return Ok(false) };

@@ -24,11 +24,6 @@ impl Window {
         self.ids.len() < self.size
     }
 
-    /// Whether there is room for so many, or nothing is on the wire.
-    pub(crate) fn has_room_for(&self, count: usize) -> bool {
-        self.is_free_for(count.min(self.size))
-    }
-
     /// Whether there is room for so many.
     pub(crate) fn is_free_for(&self, count: usize) -> bool {
         self.ids.len() + count <= self.size

@@ -1,5 +1,5 @@
-//! Transactions that were refused for good, by Postgres or for values that it would not take (spec 05 §7.6): kept in `electric.rejected_transactions` with the reason and the
-//! operations, until they get through after all or an operator decides.
+//! Transactions that were refused for good, by Postgres or for values that it would not take (spec 05 §7.6): kept in
+//! `electric.rejected_transactions` with the reason and the operations, until they get through after all or an operator decides.
 //!
 //! There is one entry per client and position, however often the client tries. What is kept is bounded: by the size of one
 //! entry, the number of one client's and the number of all.
