@@ -22,9 +22,14 @@ pub struct SessionConfig {
     /// Longest wait for the stream to come as far as the database before `subscribe` is refused for an unknown table. Together
     /// with `snapshot_timeout` less than the 3 s after which clients stop waiting (spec 02 §5.3).
     pub catch_up_timeout: Millis,
-    /// Longest time between a `startReplication` request and its reply; after that the connection is closed without one,
-    /// since the client has stopped waiting after 3 s (spec 02 §7.1).
+    /// Longest time between a `startReplication` request and its reply, less than the 3 s after which clients stop waiting.
     pub start_timeout: Millis,
+    /// When a request that was not answered by then has its connection closed, without an answer: not before the client has stopped
+    /// waiting, which would leave it without a connection and believing that it has one (spec 02 §7.1, §10.4).
+    pub unanswered_start: Millis,
+    /// For how long after its authentication a client that has not asked for its stream yet is still waited for when the service
+    /// stops, for the same reason.
+    pub start_patience: Millis,
     /// Age of the client's stored position after which an empty transaction moves it on (spec 02 §15, item 17).
     pub heartbeat_interval: Millis,
     /// Distance in bytes of write-ahead log after which that is done at once; a fraction of the resumable window.
@@ -66,6 +71,8 @@ impl Default for SessionConfig {
             snapshot_timeout: 1_000,
             catch_up_timeout: 1_000,
             start_timeout: 2_500,
+            unanswered_start: 3_500,
+            start_patience: 2_000,
             heartbeat_interval: 300_000,
             heartbeat_distance: 64 << 20,
             gone_batch: 500,

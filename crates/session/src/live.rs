@@ -41,6 +41,10 @@ pub(crate) struct Live {
     outbound: Option<Box<Outbound>>,
     /// Ids unsubscribed while nothing was streamed: their gone batches are sent when something is.
     owed: Vec<SubscriptionId>,
+    /// Whether a stream was ever asked for; until this time the client is expected to.
+    asked: Result<(), Millis>,
+    /// The service stops: the connection ends as soon as the client can do without it.
+    stopping: bool,
 }
 
 impl Live {
@@ -63,6 +67,8 @@ impl Live {
             start: None,
             outbound: None,
             owed: Vec::new(),
+            asked: Err(cx.now.mono_ms.saturating_add(cx.config.start_patience)),
+            stopping: false,
         }
     }
 
@@ -105,7 +111,8 @@ impl Live {
             .map(|at| now.mono_ms.saturating_add(at.saturating_add(1).saturating_sub(now.wall_ms)));
         let start = self.start.as_ref().map(|start| start.deadline(now, world));
         let outbound = self.outbound.as_ref().map(|outbound| outbound.next_deadline(now, world));
-        [expiry, start, outbound].into_iter().flatten().min()
+        let leaves = self.asked.err().filter(|_| self.stopping);
+        [expiry, start, outbound, leaves].into_iter().flatten().min()
     }
 
     /// Nothing goes in or out any more once the token has expired (spec 01 §6).
@@ -126,7 +133,7 @@ impl Live {
             Input::Message(message) => self.message(&message, cx)?,
             Input::Client(stored) => {
                 if let Some(start) = &mut self.start {
-                    start.loaded(stored, cx)?;
+                    start.loaded(stored, cx);
                 }
             }
             Input::WalEnd(end) => {
@@ -163,13 +170,23 @@ impl Live {
         Ok(())
     }
 
-    /// The service stops: the client is to find itself as far on as it can be when it comes back.
-    pub(crate) fn hand_over(&mut self, cx: &mut Context<'_>) {
-        if self.start.is_none()
-            && let Some(outbound) = &mut self.outbound
-        {
+    /// The service stops.
+    pub(crate) fn shut_down(&mut self) {
+        self.stopping = true;
+    }
+
+    /// Ends the connection if the service stops and the client can bear it: a client whose connection ends between its authentication
+    /// and the answer to its `startReplication` takes itself for connected and never connects again (spec 02 §10.4). It is to find
+    /// itself as far on as it can be when it comes back.
+    fn leave(&mut self, cx: &mut Context<'_>) -> Flow {
+        let is_expected = self.asked.is_err_and(|until| cx.now.mono_ms < until);
+        if !self.stopping || is_expected || self.start.is_some() {
+            return Ok(());
+        }
+        if let Some(outbound) = &mut self.outbound {
             outbound.hand_over(cx);
         }
+        Err(Ending::quiet(CloseCode::GoingAway, ""))
     }
 
     /// Does everything that has become possible.
@@ -188,7 +205,7 @@ impl Live {
                 outbound.go_on(cx)?;
             }
             if !self.next_request(verifier, cx)? {
-                return Ok(());
+                return self.leave(cx);
             }
         }
     }
@@ -273,6 +290,7 @@ impl Live {
         match request {
             Request::StartReplication(body) => {
                 self.stop(cx);
+                self.asked = Ok(());
                 self.start = Some(Box::new(Start::new(envelope, body, cx)));
             }
             Request::StopReplication(_) => {

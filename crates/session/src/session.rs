@@ -235,12 +235,12 @@ impl Session {
             }
         }
         match input {
-            Input::Shutdown => {
-                if let Stage::Live(live) = &mut self.stage {
-                    live.hand_over(&mut cx);
+            Input::Shutdown => match &mut self.stage {
+                Stage::Live(live) => live.shut_down(),
+                Stage::Unknown { .. } | Stage::Admitting(_) | Stage::Ended => {
+                    return Err(Ending::quiet(CloseCode::GoingAway, ""));
                 }
-                return Err(Ending::quiet(CloseCode::GoingAway, ""));
-            }
+            },
             Input::Replaced => return Err(Ending::quiet(CloseCode::Replaced, "Connected again elsewhere")),
             Input::Text => {
                 return Err(Ending::quiet(CloseCode::UnsupportedData, "Only binary messages are understood"));

@@ -27,7 +27,9 @@ pub(crate) struct Start {
     body: SatInStartReplicationReq,
     step: Step,
     /// The client stops waiting soon after this.
-    give_up_at: Millis,
+    answer_by: Millis,
+    /// The client has stopped waiting by then.
+    close_at: Millis,
 }
 
 enum Step {
@@ -43,34 +45,49 @@ enum Step {
     BeyondUs(Lsn, StoredClient),
     /// It is; the stream has perhaps not got there yet.
     CatchingUp(Lsn, StoredClient),
+    /// What it takes could not be asked for. It is tried again at this time.
+    Failed(Lsn, Millis),
+    /// It took too long. A late answer would not be taken, and a client whose connection ends before it has stopped waiting would never
+    /// connect again, so nothing is said until it has.
+    TooLate,
 }
+
+/// Between two attempts to read what is stored about a client, in milliseconds.
+const RETRY: Millis = 100;
 
 impl Start {
     pub(crate) fn new(envelope: SatRpcRequest, body: SatInStartReplicationReq, cx: &Context<'_>) -> Start {
-        let give_up_at = cx.now.mono_ms.saturating_add(cx.config.start_timeout);
-        Start { envelope, body, step: Step::Asked, give_up_at }
+        let after = |time: Millis| cx.now.mono_ms.saturating_add(time);
+        let (answer_by, close_at) = (after(cx.config.start_timeout), after(cx.config.unanswered_start));
+        Start { envelope, body, step: Step::Asked, answer_by, close_at }
     }
 
     /// When to look again.
     pub(crate) fn deadline(&self, now: Now, world: &dyn World) -> Millis {
         match &self.step {
-            Step::Doubting(catch_up) => catch_up.deadline(now, world).min(self.give_up_at),
+            Step::TooLate => self.close_at,
+            Step::Failed(_, again) => self.answer_by.min(*again),
+            Step::Doubting(catch_up) => catch_up.deadline(now, world).min(self.answer_by),
             Step::CatchingUp(position, stored) if world.position() >= resumes_at(*position, stored) => {
                 now.mono_ms
             }
-            _ => self.give_up_at,
+            _ => self.answer_by,
         }
     }
 
     /// Decides as much as is known. Returns the stream, the reply already sent, once all is.
     pub(crate) fn go_on(&mut self, user: &UserId, cx: &mut Context<'_>) -> Flow<Option<Box<Outbound>>> {
-        if cx.now.mono_ms >= self.give_up_at {
-            // No answer rather than a wrong one: the client backs off and asks again.
+        if cx.now.mono_ms >= self.close_at {
+            // No answer rather than a wrong one: the client connects again.
             return Err(Ending::quiet(CloseCode::InternalError, ""));
+        }
+        if cx.now.mono_ms >= self.answer_by {
+            self.step = Step::TooLate;
+            return Ok(None);
         }
         if matches!(self.step, Step::Asked) && self.unknown_version(cx).is_some() {
             // To be refused for that is fatal for the client, so it must be true of the database, not only of the stream.
-            self.step = Step::Doubting(CatchUp::begin(self.give_up_at, cx));
+            self.step = Step::Doubting(CatchUp::begin(self.answer_by, cx));
         }
         if let Step::Doubting(catch_up) = &mut self.step
             && !catch_up.is_over(cx)
@@ -85,6 +102,7 @@ impl Start {
             Step::CatchingUp(position, stored) if cx.world.position() >= resumes_at(position, &stored) => {
                 return self.resume(position, &stored, user, cx).map(Some);
             }
+            Step::Failed(position, again) if cx.now.mono_ms >= again => Step::Settling(position),
             step => step,
         };
         if let Step::Settling(position) = self.step
@@ -122,30 +140,34 @@ impl Start {
     }
 
     /// The answer to [`Output::LoadClient`].
-    pub(crate) fn loaded(&mut self, stored: Result<StoredClient, Unavailable>, cx: &mut Context<'_>) -> Flow {
-        let Step::Loading(position) = self.step else { return Ok(()) };
-        let stored = stored.map_err(|Unavailable| Ending::quiet(CloseCode::InternalError, ""))?;
-        self.step = if cx.world.position() >= resumes_at(position, &stored) {
-            Step::CatchingUp(position, stored)
-        } else {
-            // After a crash the client may be ahead of what the stream has handed on so far (spec 02 §7.1).
-            cx.ask_wal_end();
-            Step::BeyondUs(position, stored)
+    pub(crate) fn loaded(&mut self, stored: Result<StoredClient, Unavailable>, cx: &mut Context<'_>) {
+        let Step::Loading(position) = self.step else { return };
+        self.step = match stored {
+            Err(Unavailable) => Step::Failed(position, cx.now.mono_ms.saturating_add(RETRY)),
+            Ok(stored) if cx.world.position() >= resumes_at(position, &stored) => {
+                Step::CatchingUp(position, stored)
+            }
+            Ok(stored) => {
+                // After a crash the client may be ahead of what the stream has handed on so far (spec 02 §7.1).
+                cx.ask_wal_end();
+                Step::BeyondUs(position, stored)
+            }
         };
-        Ok(())
     }
 
     /// The answer to [`Output::QueryWalEnd`].
     pub(crate) fn wal_end(&mut self, end: Result<Lsn, Unavailable>, cx: &mut Context<'_>) -> Flow {
         self.step = match mem::replace(&mut self.step, Step::Asked) {
             Step::BeyondUs(position, stored) => {
-                let end = end.map_err(|Unavailable| Ending::quiet(CloseCode::InternalError, ""))?;
                 let needed = resumes_at(position, &stored);
-                if needed > end {
-                    return Err(self.out_of_window(cx));
+                match end {
+                    Err(Unavailable) => Step::Failed(position, cx.now.mono_ms.saturating_add(RETRY)),
+                    Ok(end) if needed > end => return Err(self.out_of_window(cx)),
+                    Ok(_) => {
+                        cx.out.push(Output::Reach(needed));
+                        Step::CatchingUp(position, stored)
+                    }
                 }
-                cx.out.push(Output::Reach(needed));
-                Step::CatchingUp(position, stored)
             }
             Step::Doubting(mut catch_up) => {
                 catch_up.wal_end(end, cx);

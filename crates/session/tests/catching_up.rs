@@ -222,7 +222,7 @@ fn an_unknown_schema_version_is_refused_only_when_the_stream_has_caught_up() {
     let mut harness = Harness::known();
     harness.request(start_with("9"));
     harness.input(Input::WalEnd(Ok(Lsn(1_400))));
-    assert!(harness.wait(2_499).is_empty() && harness.closed.is_none());
+    assert!(harness.wait(3_499).is_empty() && harness.closed.is_none());
     assert!(harness.wait(1).is_empty());
     assert_eq!(harness.closed, Some((CloseCode::InternalError, "")));
 }

@@ -91,24 +91,40 @@ fn a_client_ahead_of_postgres_is_out_of_the_window() {
     assert_eq!(error(&harness.input(Input::WalEnd(Ok(Lsn(1_500))))).0, 1);
 }
 
+/// A client whose connection ends before it has stopped waiting never connects again; a late answer it does not take.
 #[test]
-fn what_can_not_be_judged_in_time_is_closed_without_an_answer() {
+fn what_can_not_be_judged_in_time_is_closed_without_an_answer_once_the_client_has_stopped_waiting() {
     for input in [None, Some(Input::WalEnd(Ok(Lsn(9_000)))), Some(Input::WalEnd(Err(Unavailable)))] {
         let mut harness = Harness::known();
         harness.resume(1_500, &[], client(vec![]));
         if let Some(input) = input {
             assert!(harness.input(input).is_empty());
         }
-        if harness.closed.is_none() {
-            assert!(harness.wait(2_499).is_empty() && harness.closed.is_none());
-            assert!(harness.wait(1).is_empty());
-        }
-        assert!(harness.closed.is_some());
+        assert!(harness.wait(2_500).is_empty() && harness.closed.is_none());
+        assert_eq!(harness.session.next_deadline(), Some(harness.now.mono_ms + 1_000));
+        harness.reach(9_000);
+        harness.input(Input::WalEnd(Ok(Lsn(9_000))));
+        assert!(harness.wait(999).is_empty() && harness.closed.is_none(), "too late for an answer");
+        assert!(harness.wait(1).is_empty());
+        assert_eq!(harness.closed, Some((CloseCode::InternalError, "")));
     }
+}
+
+#[test]
+fn what_is_stored_is_asked_for_again_if_it_could_not_be_read() {
     let mut harness = Harness::known();
     let body = SatInStartReplicationReq { lsn: Lsn(500).to_wire(), ..Default::default() };
     harness.request(Request::StartReplication(body));
-    assert!(harness.input(Input::Client(Err(Unavailable))).is_empty() && harness.closed.is_some());
+    for _ in 0..3 {
+        assert!(matches!(harness.asked.pop(), Some(Output::LoadClient)));
+        assert!(harness.input(Input::Client(Err(Unavailable))).is_empty() && harness.closed.is_none());
+        assert_eq!(harness.session.next_deadline(), Some(harness.now.mono_ms + 100));
+        assert!(harness.wait(99).is_empty() && harness.asked.is_empty(), "not so soon");
+        harness.wait(1);
+    }
+    let events = harness.input(Input::Client(Ok(client(vec![]))));
+    let Some(Event::Answer(method, _, body)) = events.first() else { panic!("{events:?}") };
+    assert_eq!((method.as_str(), decode::<SatInStartReplicationResp>(body).err), ("startReplication", None));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use change::{Change, Lsn, Origin, RowChange};
 use protocol::{ErrorCode, Request, wire::*};
-use session::{ClientUpdate, CloseCode, Delivery, Input, Output, SessionConfig};
+use session::{ClientUpdate, CloseCode, Delivery, Input, Output, SessionConfig, StoredClient};
 
 use crate::{
     client::{Event, Transaction, decode},
@@ -307,6 +307,40 @@ fn an_idle_client_is_moved_on_when_the_service_stops() {
     let events = harness.input(Input::Shutdown);
     let [last] = transactions(&events)[..] else { panic!("{events:?}") };
     assert!(last.changes.is_empty() && last.lsn == "1500");
+    assert_eq!(harness.closed, Some((CloseCode::GoingAway, "")));
+}
+
+/// Its connection may not end before its `startReplication` is answered: it would take itself for connected.
+#[test]
+fn a_client_that_has_just_authenticated_gets_its_answer_before_the_service_stops() {
+    let mut harness = Harness::known();
+    assert!(harness.input(Input::Shutdown).is_empty() && harness.closed.is_none());
+    assert_eq!(harness.session.next_deadline(), Some(harness.now.mono_ms + 2_000));
+    assert!(harness.wait(1_999).is_empty() && harness.closed.is_none());
+    let body = SatInStartReplicationReq { lsn: Lsn(500).to_wire(), ..Default::default() };
+    harness.request(Request::StartReplication(body));
+    assert!(harness.wait(100).is_empty() && harness.closed.is_none(), "it has asked");
+    let stored = Input::Client(Ok(StoredClient::default()));
+    let events = harness.input(stored);
+    assert!(matches!(&events[..], [Event::Answer(..)]), "{events:?}");
+    assert_eq!(harness.closed, Some((CloseCode::GoingAway, "")));
+}
+
+#[test]
+fn a_client_that_does_not_ask_for_a_stream_is_not_waited_for_long_when_the_service_stops() {
+    let mut harness = Harness::known();
+    harness.input(Input::Shutdown);
+    assert!(harness.wait(2_000).is_empty());
+    assert_eq!(harness.closed, Some((CloseCode::GoingAway, "")));
+
+    let mut harness = Harness::known();
+    harness.wait(2_000);
+    harness.input(Input::Shutdown);
+    assert_eq!(harness.closed, Some((CloseCode::GoingAway, "")));
+
+    let mut harness = Harness::streaming();
+    harness.stop();
+    harness.input(Input::Shutdown);
     assert_eq!(harness.closed, Some((CloseCode::GoingAway, "")));
 }
 

@@ -147,8 +147,34 @@ impl Simulation {
         _ = self.model.native(&statements, started, &mut self.random);
     }
 
+    /// The service ends in good order: each connection as soon as it can, and as long as that takes.
+    fn stop(&mut self) {
+        for at in 0..self.peers.len() {
+            let connection = |peers: &mut Vec<Peer>| peers[at].connection.take_if(|c| c.closed.is_none());
+            let Some(mut connection) = connection(&mut self.peers) else { continue };
+            connection.hand(Input::Shutdown, self.now);
+            self.peers[at].connection = Some(connection);
+            for _ in 0..2_000 {
+                let busy =
+                    self.work(at) | self.peers[at].receive(self.now, &self.schema, &mut self.random);
+                match &self.peers[at].connection {
+                    Some(connection) if connection.closed.is_none() => {}
+                    _ => break,
+                }
+                if !busy {
+                    self.pass(20);
+                }
+            }
+            let closed = |connection: &Connection| connection.closed.is_some();
+            assert!(self.peers[at].connection.as_ref().is_none_or(closed), "it goes on");
+        }
+    }
+
     /// The service ends and another begins. It has the stream up to somewhere, or not at all any more.
     fn restart(&mut self) {
+        if self.random.one_in(2) {
+            self.stop();
+        }
         for peer in &mut self.peers {
             for connection in peer.connection.take().into_iter().chain(peer.old.drain(..)) {
                 peer.late.push_back(connection.end(&mut peer.stored, &mut self.random));

@@ -8,10 +8,10 @@ use std::{
 
 use bytes::Bytes;
 use change::{ClientLsn, ClientTransaction, RelationId, RowChange, Snapshot, Tags};
-use protocol::{GoneEncoder, InsertEncoder};
+use protocol::{GoneEncoder, InsertEncoder, Message, Method};
 use session::{
-    Admission, ClientUpdate, Delivery, Input, Interest, Now, Output, ReadKind, ReadRequest, Session,
-    SnapshotFailure, SnapshotId, StoredClient, WriteOutcome,
+    Admission, ClientUpdate, Delivery, Input, Interest, Millis, Now, Output, ReadKind, ReadRequest, Session,
+    SnapshotFailure, SnapshotId, StoredClient, Unavailable, WriteOutcome,
 };
 use shapes::RoutingIndex;
 
@@ -30,6 +30,11 @@ pub struct Connection {
     pub closed: Option<&'static str>,
     /// It has the client's id; others have to go.
     pub is_admitted: bool,
+    /// Since when the client waits for something without which it may never connect again: the answer to its `startReplication`, or
+    /// what it takes to ask for that (spec 02 §10.4).
+    dependent: Option<(Dependence, Millis)>,
+    /// It has that answer.
+    is_answered: bool,
     client: String,
     tasks: Vec<Task>,
     /// With the writer, in order.
@@ -51,6 +56,25 @@ enum Task {
 
 type Part = Option<(usize, Bytes)>;
 
+/// What a client has that must not lose its connection now.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Dependence {
+    /// The answer to `authenticate`.
+    Welcomed,
+    /// It has asked for its stream.
+    Asked,
+}
+
+impl Dependence {
+    /// For how long it keeps the server from closing, in milliseconds: until the client must have asked, or has stopped waiting.
+    fn lasts(self) -> Millis {
+        match self {
+            Dependence::Welcomed => 2_000,
+            Dependence::Asked => 3_000,
+        }
+    }
+}
+
 impl Connection {
     pub fn new(session: Session, client: &str) -> Connection {
         Connection {
@@ -59,6 +83,8 @@ impl Connection {
             to_client: VecDeque::new(),
             closed: None,
             is_admitted: false,
+            dependent: None,
+            is_answered: false,
             client: client.to_owned(),
             tasks: Vec::new(),
             writes: VecDeque::new(),
@@ -90,13 +116,26 @@ impl Connection {
             return;
         }
         let mut outputs = Vec::new();
+        let is_given_up = matches!(input, Input::Replaced);
         self.session.handle(input, now, &mut outputs);
         for output in outputs {
             assert!(self.closed.is_none(), "nothing follows a close");
             match output {
-                Output::Send(message) => self.to_client.push_back(message),
+                Output::Send(message) => {
+                    self.notice_answer(&message, now);
+                    self.to_client.push_back(message);
+                }
                 Output::SendAll(messages) => self.to_client.extend(messages.iter().cloned()),
-                Output::Close { reason, .. } => self.closed = Some(reason),
+                Output::Close { reason, .. } => {
+                    if let Some((dependence, since)) = self.dependent.filter(|_| !is_given_up) {
+                        let waited = now.mono_ms - since;
+                        assert!(
+                            waited >= dependence.lasts(),
+                            "closed on a client that has {dependence:?} for {waited} ms"
+                        );
+                    }
+                    self.closed = Some(reason);
+                }
                 Output::Admit { .. } => self.tasks.push(Task::Admit),
                 Output::LoadClient => self.tasks.push(Task::Load),
                 Output::QueryWalEnd => self.tasks.push(Task::WalEnd),
@@ -156,8 +195,28 @@ impl Connection {
             return false;
         }
         let Some(message) = self.to_server.pop_front() else { return false };
+        if let Ok(Message::RpcRequest(request)) = Message::decode(message.clone())
+            && request.method == Method::StartReplication.as_str()
+        {
+            self.dependent = Some((Dependence::Asked, now.mono_ms));
+        }
         self.hand(Input::Message(message), now);
         true
+    }
+
+    fn notice_answer(&mut self, message: &Bytes, now: Now) {
+        if self.is_answered {
+            return;
+        }
+        let Ok(Message::RpcResponse(answer)) = Message::decode(message.clone()) else { return };
+        match Method::from_name(&answer.method) {
+            Some(Method::Authenticate) => self.dependent = Some((Dependence::Welcomed, now.mono_ms)),
+            Some(Method::StartReplication) => {
+                self.dependent = None;
+                self.is_answered = true;
+            }
+            _ => {}
+        }
     }
 
     fn feed(&mut self, router: &Router, now: Now, random: &mut Random) -> bool {
@@ -234,9 +293,10 @@ impl Connection {
             }
             Task::Load => {
                 assert!(self.stores.is_empty(), "what is stored is read when all changes are durable");
-                Input::Client(Ok(stored.clone()))
+                Input::Client(if random.one_in(12) { Err(Unavailable) } else { Ok(stored.clone()) })
             }
             Task::Probe(number) => Input::Probed(number),
+            Task::WalEnd if random.one_in(12) => Input::WalEnd(Err(Unavailable)),
             Task::WalEnd => Input::WalEnd(Ok(database.log().end())),
             Task::Open(id) => {
                 let Some((_, request, parts)) = self.snapshots.iter_mut().find(|(open, ..)| *open == id)
