@@ -22,7 +22,7 @@ demo: ## Show it working: two real clients and psql, each change seen by the oth
 test: ## Set everything up and run every test (first time: about 20 minutes, later about 8)
 	@scripts/setup --client
 	@echo "building and running all tests: unit, property, integration on private Postgres clusters, end to end with the real client"
-	@cargo test --workspace --no-fail-fast
+	@scripts/test
 
 bench: ## Measure speed and memory beside their baselines and write BENCHMARKS.md (about 15 minutes)
 	@scripts/setup

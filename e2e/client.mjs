@@ -6,7 +6,7 @@
 // generated client, compiled. "skew" sets the clock wrong, by milliseconds.
 //
 // A line in:  {"id": 1, "do": "connect" | "disconnect" | "sync" | "unsync" | "subscriptions" | "db" | "sql" | "transact" | "wait" | "state" | "close", …}
-// A line out: {"id": 1, "ok": …} or {"id": 1, "error": "…"}, and at any time {"event": "connectivity" | "reset" | "uncaught", …}.
+// A line out: {"id": 1, "ok": …} or {"id": 1, "error": "…"}, and at any time {"event": "connectivity" | "stranded" | "reset" | "uncaught", …}.
 //
 // The client throws uncaught errors by design when the server misbehaves: that is reported, and ends the process with 70.
 
@@ -62,8 +62,15 @@ async function pglite() {
 }
 
 const { electric, reads, close } = await (dialect === 'postgres' ? pglite() : sqlite())
+let token
 electric.notifier.subscribeToConnectivityStateChanges(({ connectivityState }) => {
   say({ event: 'connectivity', status: connectivityState.status, reason: connectivityState.reason?.message })
+  // A connection that ends between the client's authentication and the answer to its request for the stream leaves it without one, and
+  // believing that it has one. It connects again when its app asks for that, as an app does now and then.
+  if (connectivityState.status === 'connected' && !electric.satellite.client.isConnected()) {
+    say({ event: 'stranded' })
+    setTimeout(() => electric.connect(token).catch(() => {}))
+  }
 })
 
 // A reset empties the synced tables and starts anew: rarely right, and to be noticed.
@@ -110,7 +117,7 @@ async function wait(sql, args, limit) {
 const revive = (_, value) => (value?.$date ? new Date(value.$date) : value?.$bigint ? BigInt(value.$bigint) : value)
 
 const commands = {
-  connect: ({ token }) => electric.connect(token),
+  connect: (how) => electric.connect((token = how.token)),
   disconnect: () => electric.disconnect(),
   // Either shapes as they are on the wire, or what an app gives to a table's own `sync`.
   sync: async ({ shapes, table, options, key }) => {

@@ -28,19 +28,6 @@ use crate::{
     tables,
 };
 
-/// What the client library throws, uncaught, by defects of its own; any app has to be started again then. Its throttled push fires
-/// before a new connection has asked for it, or a request goes out when the connection has ended; and when an app disconnects while the library is connecting again by itself, nobody
-/// waits for that to fail, or for the connection that was being made. Of a subscription whose request broke with its connection, or was
-/// not answered within three seconds, it knows nothing any more when the data comes, or when it is to forget it (spec 02 §10.4).
-const KNOWN_DEFECTS: [&str; 6] = [
-    "Data received for an unknown subscription",
-    "Cannot read properties of undefined (reading 'overshadowsFullKeys')",
-    "sending a transaction while outbound replication has not started",
-    "Connection cancelled by 'disconnect'",
-    "Error: socket error",
-    "trying to send message, but client is closed",
-];
-
 /// Whether it is this defect: of a connection that breaks amid the data of a subscription the library keeps what it has begun to take, and
 /// takes the next transaction for more of it. It then resets itself, without those relations that the rest of the transaction names.
 fn has_mistaken_a_transaction(client: &NodeClient, error: &str) -> bool {
@@ -202,12 +189,12 @@ impl App {
         }
         *place = None;
         self.was_reset(client);
+        self.note_strandings(client);
         self.anew.interrupted();
         let killed = self.killed.swap(false, Ordering::Relaxed);
         match client.uncaught() {
             Some(error)
-                if KNOWN_DEFECTS.iter().any(|defect| error.contains(defect))
-                    || has_mistaken_a_transaction(client, &error) =>
+                if node_client::is_known_defect(&error) || has_mistaken_a_transaction(client, &error) =>
             {
                 self.notes.event("client died of its own known defect", &format!("{}: {error}", self.name()));
             }
@@ -226,6 +213,13 @@ impl App {
             }
         }
         self.anew.is_under_way()
+    }
+
+    /// Notes how often a client that is over has taken itself for connected without a connection.
+    fn note_strandings(&self, client: &NodeClient) {
+        for _ in 0..client.strandings() {
+            self.notes.event("client took itself for connected, its app connected it again", &self.name());
+        }
     }
 
     /// Whether its client has been reset and does not have everything again.
@@ -347,6 +341,7 @@ impl App {
     pub(crate) async fn close(&self) {
         if let Some(client) = self.client.write().await.take() {
             self.was_reset(&client);
+            self.note_strandings(&client);
             let _ = client.call(json!({ "do": "close" })).await;
         }
     }

@@ -36,8 +36,8 @@ pub(crate) async fn settle(apps: &[Arc<App>], postgres: &Client, notes: &Notes) 
     Ok(())
 }
 
-/// Waits for one client. The client library may stop for good at a connection that breaks in the wrong moment and think that it
-/// is connected; what an app would do then is done here, and counted.
+/// Waits for one client. The client library may stop for good at a connection that breaks in the wrong moment; what an app would do then
+/// is done here, and counted.
 async fn wait(app: &App, phase: i64, what: &str, notes: &Notes) -> Result<()> {
     let mut standing = Instant::now();
     let mut before = None;

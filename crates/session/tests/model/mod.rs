@@ -155,8 +155,7 @@ impl Simulation {
             connection.hand(Input::Shutdown, self.now);
             self.peers[at].connection = Some(connection);
             for _ in 0..2_000 {
-                let busy =
-                    self.work(at) | self.peers[at].receive(self.now, &self.schema, &mut self.random);
+                let busy = self.work(at) | self.peers[at].receive(self.now, &self.schema, &mut self.random);
                 match &self.peers[at].connection {
                     Some(connection) if connection.closed.is_none() => {}
                     _ => break,

@@ -42,6 +42,7 @@ async fn an_instance_with_the_same_data_directory_takes_over_under_load() {
     load.write(&mut app, Some(&service.postgres), 10).await;
     load.settle(&mut [&mut app], &service.postgres).await;
     assert_eq!(app.resets(), NO_RESETS);
+    assert_eq!(app.strandings(), 0);
     app.client.close().await.unwrap();
 }
 
@@ -68,6 +69,7 @@ async fn an_instance_with_a_fresh_data_directory_finds_idle_clients_where_it_beg
     service.sql(&format!("INSERT INTO items VALUES ('{}', 'after', 2)", id(2))).await;
     idle.wait(&has(2, "after")).await;
     assert_eq!(idle.resets(), NO_RESETS);
+    assert_eq!(idle.strandings(), 0);
     idle.client.close().await.unwrap();
 }
 

@@ -16,17 +16,14 @@ use tokio_postgres::{Client, NoTls};
 
 use super::service::{PATIENCE, Service, id, items};
 
-/// A bug of the client's own, at a severed socket with a push under way: its throttled push fires before the new connection has
-/// asked for it. It throws, uncaught; an app has to be started again.
-const CLIENT_BUG: &str = "sending a transaction while outbound replication has not started";
-
-/// The app: the client, started again over the same database whenever its own bug ends it.
+/// The app: the client, started again over the same database whenever a defect of its own ends it.
 pub struct App {
     pub client: NodeClient,
     name: String,
     url: String,
     file: std::path::PathBuf,
     resets: Vec<String>,
+    strandings: usize,
 }
 
 impl App {
@@ -35,16 +32,17 @@ impl App {
         let file = std::path::PathBuf::from(service.folder(&format!("{name}.db")));
         let url = format!("http://127.0.0.1:{port}");
         let client = open(name, &url, &file).await;
-        App { client, name: name.to_owned(), url, file, resets: Vec::new() }
+        App { client, name: name.to_owned(), url, file, resets: Vec::new(), strandings: 0 }
     }
 
     async fn again(&mut self, error: &anyhow::Error) {
-        assert!(error.to_string().contains(CLIENT_BUG), "{error}");
+        assert!(node_client::is_known_defect(&error.to_string()), "{error}");
         self.resets.extend(self.client.resets());
+        self.strandings += self.client.strandings();
         self.client = open(&self.name, &self.url, &self.file).await;
     }
 
-    /// Runs SQL; if the client dies of its bug before it has answered, once more in a new one. The statement must bear that.
+    /// Runs SQL; if the client dies of such a defect before it has answered, once more in a new one. The statement must bear that.
     pub async fn sql(&mut self, sql: &str, args: &[Value]) {
         while let Err(error) = self.client.sql(sql, args).await {
             self.again(&error).await;
@@ -73,14 +71,27 @@ impl App {
     pub fn resets(&self) -> Vec<String> {
         self.resets.iter().cloned().chain(self.client.resets()).collect()
     }
+
+    /// How often the client has taken itself for connected without a connection: no fault of a service that was killed, but of one that
+    /// was stopped.
+    pub fn strandings(&self) -> usize {
+        self.strandings + self.client.strandings()
+    }
 }
 
 async fn open(name: &str, url: &str, file: &std::path::Path) -> NodeClient {
-    let client = NodeClient::start(&super::scripts(), url, (LocalDatabase::Sqlite, file), &items()).await;
-    let client = client.unwrap();
-    client.connect(&unsigned_token(name)).await.unwrap();
-    client.sync(&["items"]).await.unwrap();
-    client
+    loop {
+        let client = NodeClient::start(&super::scripts(), url, (LocalDatabase::Sqlite, file), &items()).await;
+        let client = client.unwrap();
+        let begun = async {
+            client.connect(&unsigned_token(name)).await?;
+            client.sync(&["items"]).await
+        };
+        match begun.await {
+            Ok(_) => return client,
+            Err(error) => assert!(node_client::is_known_defect(&error.to_string()), "{error}"),
+        }
+    }
 }
 
 /// Rows written by the app, and by Postgres: numbers below and above 10,000.

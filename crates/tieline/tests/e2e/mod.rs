@@ -4,6 +4,7 @@
 
 mod app;
 mod auth;
+mod between;
 mod deploy;
 mod evolution;
 mod failover;
