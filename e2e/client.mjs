@@ -67,11 +67,12 @@ electric.notifier.subscribeToConnectivityStateChanges(({ connectivityState }) =>
   say({ event: 'connectivity', status: connectivityState.status, reason: connectivityState.reason?.message })
   // A connection that ends between the client's authentication and the answer to its request for the stream leaves it without one, and
   // believing that it has one. It connects again when its app asks for that, as an app does now and then.
-  if (connectivityState.status === 'connected' && !electric.satellite.client.isConnected()) {
+  if (isStranded()) {
     say({ event: 'stranded' })
     setTimeout(() => electric.connect(token).catch(() => {}))
   }
 })
+const isStranded = () => electric.isConnected && !electric.satellite.client.isConnected()
 
 // A reset empties the synced tables and starts anew: rarely right, and to be noticed.
 const reset = electric.satellite._resetClientState
@@ -117,7 +118,11 @@ async function wait(sql, args, limit) {
 const revive = (_, value) => (value?.$date ? new Date(value.$date) : value?.$bigint ? BigInt(value.$bigint) : value)
 
 const commands = {
-  connect: (how) => electric.connect((token = how.token)),
+  connect: async (how) => {
+    token = how.token
+    do await electric.connect(token)
+    while (isStranded())
+  },
   disconnect: () => electric.disconnect(),
   // Either shapes as they are on the wire, or what an app gives to a table's own `sync`.
   sync: async ({ shapes, table, options, key }) => {
