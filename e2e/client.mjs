@@ -63,8 +63,11 @@ async function pglite() {
 
 const { electric, reads, close } = await (dialect === 'postgres' ? pglite() : sqlite())
 let token
+let status
+const isStranded = () => status === 'connected' && !electric.satellite.client.isConnected()
 electric.notifier.subscribeToConnectivityStateChanges(({ connectivityState }) => {
-  say({ event: 'connectivity', status: connectivityState.status, reason: connectivityState.reason?.message })
+  status = connectivityState.status
+  say({ event: 'connectivity', status, reason: connectivityState.reason?.message })
   // A connection that ends between the client's authentication and the answer to its request for the stream leaves it without one, and
   // believing that it has one. It connects again when its app asks for that, as an app does now and then.
   if (isStranded()) {
@@ -72,7 +75,6 @@ electric.notifier.subscribeToConnectivityStateChanges(({ connectivityState }) =>
     setTimeout(() => electric.connect(token).catch(() => {}))
   }
 })
-const isStranded = () => electric.isConnected && !electric.satellite.client.isConnected()
 
 // A reset empties the synced tables and starts anew: rarely right, and to be noticed.
 const reset = electric.satellite._resetClientState
