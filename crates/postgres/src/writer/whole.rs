@@ -2,9 +2,10 @@
 //!
 //! Such a statement is its own Postgres transaction: one message there, one back, and what holds for one holds for all of it.
 //! Rows that are new are just inserted, and take over the tombstones of those that were deleted before. Rows that live are locked,
-//! merged with and written where they are, by the same rules as everywhere (spec 05 §1.4). Rows that are deleted leave their
-//! tombstones, if their author had seen all that kept them alive. Whenever things are not as the statement assumes (a row is there already, or is not there any
-//! more; a trigger has kept it from being written), it fails as a lost race, and the transaction goes the long way.
+//! merged with and written where they are, by the same rules as everywhere (spec 05 §1.4); for a lone one the locks are spared at first
+//! ([`Locks::Spared`]). Rows that are deleted leave their tombstones, if their author had seen all that kept them alive. Whenever things
+//! are not as the statement assumes (a row is there already, or is not there any more; a trigger has kept it from being written), it
+//! fails as a lost race, and the transaction goes the long way.
 //!
 //! All parts of a statement see the same state of the database, and the users' `AFTER` triggers come when all parts are done.
 //! What such a trigger writes to a row would then count as later than the client's write to its shadow; so tables that have any
