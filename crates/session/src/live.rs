@@ -41,8 +41,8 @@ pub(crate) struct Live {
     outbound: Option<Box<Outbound>>,
     /// Ids unsubscribed while nothing was streamed: their gone batches are sent when something is.
     owed: Vec<SubscriptionId>,
-    /// Whether a stream was ever asked for; until this time the client is expected to.
-    asked: Result<(), Millis>,
+    /// Until when the client is expected to ask for a stream; `None` once it has.
+    expected_until: Option<Millis>,
     /// The service stops: the connection ends as soon as the client can do without it.
     stopping: bool,
 }
@@ -67,7 +67,7 @@ impl Live {
             start: None,
             outbound: None,
             owed: Vec::new(),
-            asked: Err(cx.now.mono_ms.saturating_add(cx.config.start_patience)),
+            expected_until: Some(cx.now.mono_ms.saturating_add(cx.config.start_patience)),
             stopping: false,
         }
     }
@@ -111,7 +111,7 @@ impl Live {
             .map(|at| now.mono_ms.saturating_add(at.saturating_add(1).saturating_sub(now.wall_ms)));
         let start = self.start.as_ref().map(|start| start.deadline(now, world));
         let outbound = self.outbound.as_ref().map(|outbound| outbound.next_deadline(now, world));
-        let leaves = self.asked.err().filter(|_| self.stopping);
+        let leaves = self.expected_until.filter(|_| self.stopping);
         [expiry, start, outbound, leaves].into_iter().flatten().min()
     }
 
@@ -179,7 +179,7 @@ impl Live {
     /// and the answer to its `startReplication` takes itself for connected and never connects again (spec 02 §10.4). It is to find
     /// itself as far on as it can be when it comes back.
     fn leave(&mut self, cx: &mut Context<'_>) -> Flow {
-        let is_expected = self.asked.is_err_and(|until| cx.now.mono_ms < until);
+        let is_expected = self.expected_until.is_some_and(|until| cx.now.mono_ms < until);
         if !self.stopping || is_expected || self.start.is_some() {
             return Ok(());
         }
@@ -290,7 +290,7 @@ impl Live {
         match request {
             Request::StartReplication(body) => {
                 self.stop(cx);
-                self.asked = Ok(());
+                self.expected_until = None;
                 self.start = Some(Box::new(Start::new(envelope, body, cx)));
             }
             Request::StopReplication(_) => {
