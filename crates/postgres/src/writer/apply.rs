@@ -389,7 +389,7 @@ pub(super) fn parameters<'a>(
         kind,
         Kind::Entomb | Kind::InsertShadows | Kind::UpdateShadows | Kind::Bury | Kind::Withdraw
     );
-    if tagged || matches!(kind, Kind::Fresh(_) | Kind::Live(..) | Kind::Gone(..)) {
+    if tagged || matches!(kind, Kind::Fresh(_) | Kind::Live(_) | Kind::Gone(_)) {
         parameters.push(Box::new(OwnTag(tag)));
     }
     let given = |rows: &[&'a Merged]| Values(rows.iter().map(|row| Some(&row.given)).collect());
@@ -399,7 +399,7 @@ pub(super) fn parameters<'a>(
         Kind::Delete | Kind::CheckGone => {
             parameters.extend(key_arrays(table, &rows.iter().map(|row| row.key.as_slice())));
         }
-        Kind::Gone(..) => {
+        Kind::Gone(_) => {
             parameters.extend(key_arrays(table, &rows.iter().map(|row| row.key.as_slice())));
             parameters.push(Box::new(tags(rows)));
         }
@@ -418,7 +418,7 @@ pub(super) fn parameters<'a>(
             if matches!(kind, Kind::Entomb | Kind::Bury | Kind::Withdraw | Kind::Fresh(_)) {
                 parameters.push(Box::new(marked(rows)));
             }
-            if matches!(kind, Kind::Live(..)) {
+            if matches!(kind, Kind::Live(_)) {
                 parameters.push(Box::new(tags(rows)));
             }
         }

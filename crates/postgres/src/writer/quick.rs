@@ -22,7 +22,7 @@ use super::{
     session::Session,
     statements::{self, Kind},
     tags::LAST_MS,
-    whole::{Locks, Place},
+    whole::Place,
 };
 
 /// The most new rows that are written together with their shadows in one statement: which belongs to which is found by comparing.
@@ -66,11 +66,6 @@ impl<'a> Quick<'a> {
         let rows = tables.iter().flat_map(QuickTable::rows);
         Some(Quick { tx, weight: rows.map(Merged::weight).sum(), tag, tables })
     }
-
-    /// Whether locks can be spared on the row that it is about.
-    pub fn may_spare_locks(&self) -> bool {
-        matches!(&*self.tables, [only] if only.is_lone_change())
-    }
 }
 
 impl QuickTable {
@@ -103,11 +98,10 @@ impl QuickTable {
     }
 
     /// What does all of it in one statement, if anything can: the kind, the columns that it omits, and the rows.
-    fn as_one(&self, place: Place, locks: Locks) -> Option<(Kind, Vec<usize>, &[Merged])> {
-        let locks = if self.is_lone_change() { locks } else { Locks::Taken };
+    fn as_one(&self, place: Place) -> Option<(Kind, Vec<usize>, &[Merged])> {
         match (&*self.fresh, &*self.live, &*self.gone) {
-            ([], live, []) => Some((Kind::Live(place, locks), Vec::new(), live)),
-            ([], [], gone) => Some((Kind::Gone(place, locks), Vec::new(), gone)),
+            ([], live, []) => Some((Kind::Live(place), Vec::new(), live)),
+            ([], [], gone) => Some((Kind::Gone(place), Vec::new(), gone)),
             (fresh @ [first, ..], [], []) if fresh.len() <= MOST_FRESH => {
                 let omitted = first.omitted(&self.table);
                 let alike = fresh.iter().all(|row| row.omitted(&self.table) == omitted);
@@ -115,11 +109,6 @@ impl QuickTable {
             }
             _ => None,
         }
-    }
-
-    /// Whether it is a row that lives, and no other.
-    fn is_lone_change(&self) -> bool {
-        self.fresh.is_empty() && self.live.len() + self.gone.len() == 1
     }
 
     fn rows(&self) -> impl Iterator<Item = &Merged> {
@@ -148,7 +137,6 @@ impl<'a> Ready<'a> {
         quick: &'a Quick<'a>,
         session: &mut Session,
         (after, hasty): (Option<&'a ClientTransaction>, bool),
-        locks: Locks,
     ) -> Result<Option<Ready<'a>>, Error> {
         let mut watched = false;
         for QuickTable { table, live, gone, .. } in &quick.tables {
@@ -162,7 +150,7 @@ impl<'a> Ready<'a> {
         let mut writes = Vec::new();
         if let [only] = &*quick.tables
             && !watched
-            && let Some((kind, omitted, rows)) = only.as_one(place, locks)
+            && let Some((kind, omitted, rows)) = only.as_one(place)
         {
             prepare(session, &mut writes, (kind, &omitted), &only.table, &quick.tag, rows.iter()).await?;
             if writes.len() == 1
@@ -176,11 +164,11 @@ impl<'a> Ready<'a> {
         for QuickTable { table, fresh, live, .. } in &quick.tables {
             let (tables, tag) = (std::slice::from_ref(table), &quick.tag);
             writes.extend(plan_writes(session, tag, tables, std::slice::from_ref(fresh)).await?);
-            let kind = (Kind::Live(Place::Within, Locks::Taken), &[] as &[usize]);
+            let kind = (Kind::Live(Place::Within), &[] as &[usize]);
             prepare(session, &mut writes, kind, table, tag, live.iter()).await?;
         }
         for QuickTable { table, gone, .. } in quick.tables.iter().rev() {
-            let kind = (Kind::Gone(Place::Within, Locks::Taken), &[] as &[usize]);
+            let kind = (Kind::Gone(Place::Within), &[] as &[usize]);
             prepare(session, &mut writes, kind, table, &quick.tag, gone.iter()).await?;
         }
         Ok(Some(Ready::Several(quick, Start { after, hasty }, writes)))

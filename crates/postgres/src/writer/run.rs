@@ -19,7 +19,6 @@ use super::{
     quick::{Quick, Ready},
     rejected::Settled,
     session::Session,
-    whole::Locks,
 };
 
 /// The most transactions that are sent ahead.
@@ -40,8 +39,6 @@ pub struct Run<'a> {
     is_loose: bool,
     /// Whether an entry among those that were rejected may be settled by it.
     pub may_settle: bool,
-    /// Whether rows that live are locked before anything is looked at: once that was spared in vain.
-    locks: Locks,
     /// How many may be sent ahead: few after one that did not go that way.
     width: usize,
     /// How many go the long way without having been tried, and how many will the next time that one has been tried in vain.
@@ -56,7 +53,6 @@ impl<'a> Run<'a> {
             outcomes: Vec::new(),
             is_loose: false,
             may_settle: false,
-            locks: Locks::Spared,
             width: MOST,
             detour: 0,
             next_detour: 0,
@@ -120,10 +116,10 @@ impl<'a> Run<'a> {
         let mut ready: Vec<Ready<'_>> = Vec::with_capacity(stretch.len());
         let mut before = None;
         for (n, quick) in stretch.iter().enumerate() {
-            match Ready::new(quick, session, (before, n < last), self.locks).await {
+            match Ready::new(quick, session, (before, n < last)).await {
                 Ok(Some(one)) => ready.push(one),
                 Ok(None) if n == 0 => return Ok(false),
-                Err(error) if n == 0 => return self.give_up(session, error, false).await,
+                Err(error) if n == 0 => return self.give_up(session, error).await,
                 Ok(None) | Err(_) => break,
             }
             before = Some(quick.tx);
@@ -149,30 +145,21 @@ impl<'a> Run<'a> {
                 self.width = (self.width * 2).min(MOST);
                 Ok(true)
             }
-            Some(Err(error)) => {
-                let spared = stretch.get(applied).is_some_and(Quick::may_spare_locks);
-                self.give_up(session, error, spared).await
-            }
+            Some(Err(error)) => self.give_up(session, error).await,
             Some(Ok(_)) if applied > 0 => Ok(true),
             Some(Ok(_)) => self.skip(session).await,
         }
     }
 
-    /// After the error of one that was sent ahead, perhaps of one that `spared` locks: if somebody was in its way it is tried with
-    /// them. Otherwise, whatever it is, the long way tells, if there is any.
-    async fn give_up(&mut self, session: &mut Session, error: Error, spared: bool) -> Result<bool, Failure> {
+    /// After the error of one that was sent ahead. Whatever it is, the long way tells, if there is any.
+    async fn give_up(&mut self, session: &mut Session, error: Error) -> Result<bool, Failure> {
         session.forget_watched();
-        let failure = undo(session, error, &[]).await;
-        if spared && self.locks == Locks::Spared && matches!(failure, Failure::Race(_)) {
-            self.locks = Locks::Taken;
-            return Ok(true);
-        }
         self.width = 1;
         // The one that failed, at first.
         self.detour = self.next_detour + 1;
         self.next_detour = (self.detour * 2 - 1).min(LONGEST_DETOUR);
-        match failure {
-            Failure::Transient(_) => Err(failure),
+        match undo(session, error, &[]).await {
+            failure @ Failure::Transient(_) => Err(failure),
             Failure::Race(_) | Failure::Permanent(_) => Ok(false),
         }
     }

@@ -9,7 +9,7 @@ use std::fmt::Write;
 
 use schema::{Column, Identity, Table};
 
-use super::whole::{Locks, Place};
+use super::whole::Place;
 use crate::sql_type::{cast, full_cast, printed};
 
 /// What a statement does.
@@ -46,9 +46,9 @@ pub enum Kind {
     /// `(tag, columns…, marked)`: new rows with their shadows.
     Fresh(Place),
     /// `(tag, columns…, given, cleared)`: live rows with their shadows, merged by Postgres.
-    Live(Place, Locks),
+    Live(Place),
     /// `(tag, keys…, cleared)`: live rows that go, with their shadows.
-    Gone(Place, Locks),
+    Gone(Place),
 }
 
 /// How many rows a statement takes.
@@ -136,8 +136,8 @@ pub fn sql(kind: Kind, arity: Arity, table: &Table, omitted: &[usize]) -> String
         Kind::Bury => names.bury(""),
         Kind::Withdraw => names.bury(WITHDRAWN),
         Kind::Fresh(place) => names.fresh(omitted, place),
-        Kind::Live(place, locks) => names.live(place, locks),
-        Kind::Gone(place, locks) => names.gone(place, locks),
+        Kind::Live(place) => names.live(place),
+        Kind::Gone(place) => names.gone(place),
     }
 }
 

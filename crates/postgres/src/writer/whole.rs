@@ -2,10 +2,9 @@
 //!
 //! Such a statement is its own Postgres transaction: one message there, one back, and what holds for one holds for all of it.
 //! Rows that are new are just inserted, and take over the tombstones of those that were deleted before. Rows that live are locked,
-//! merged with and written where they are, by the same rules as everywhere (spec 05 §1.4); for a lone one the locks are spared at first
-//! ([`Locks::Spared`]). Rows that are deleted leave their tombstones, if their author had seen all that kept them alive. Whenever things
-//! are not as the statement assumes (a row is there already, or is not there any more; a trigger has kept it from being written), it
-//! fails as a lost race, and the transaction goes the long way.
+//! merged with and written where they are, by the same rules as everywhere (spec 05 §1.4). Rows that are deleted leave their
+//! tombstones, if their author had seen all that kept them alive. Whenever things are not as the statement assumes (a row is there already, or is not there any
+//! more; a trigger has kept it from being written), it fails as a lost race, and the transaction goes the long way.
 //!
 //! All parts of a statement see the same state of the database, and the users' `AFTER` triggers come when all parts are done.
 //! What such a trigger writes to a row would then count as later than the client's write to its shadow; so tables that have any
@@ -29,15 +28,6 @@ pub enum Place {
     Next,
     /// It is a part of a transaction that is acknowledged in another statement.
     Within,
-}
-
-/// Whether a statement locks the rows that live before it looks at their shadows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Locks {
-    /// It does: it waits for others who write to them, and merges with what they have written.
-    Taken,
-    /// It saves the time, and fails as a lost race if somebody else writes to them meanwhile, or if a row has no shadow. For one row.
-    Spared,
 }
 
 /// The new position of a client, below which the stored one has to be.
@@ -153,14 +143,7 @@ impl Names<'_> {
     /// Rows that live, with their shadows: `(tag, columns…, given, cleared)`. The locks are taken in the same order as
     /// everywhere: a row before its shadow. What is there beside what the author had seen makes it a blind write: see
     /// [`merge::is_blind`].
-    pub(super) fn live(&self, place: Place, locks: Locks) -> String {
-        match locks {
-            Locks::Taken => self.live_locked(place),
-            Locks::Spared => self.live_undisturbed(place),
-        }
-    }
-
-    fn live_locked(&self, place: Place) -> String {
+    pub(super) fn live(&self, place: Place) -> String {
         let frame = Frame::new(place, 4 + self.table.columns.len());
         let rows = self.rows(2, self.columns(), &[("given", "bytea"), ("cleared", "text")]);
         let order = self.in_order();
@@ -202,48 +185,12 @@ impl Names<'_> {
             on_m = self.on_key("t", "m"),
             same = same.join(" AND "),
             after = tags_after(),
-            note = note(),
+            note =
+                format_args!("CASE WHEN w.cleared <> '{{}}' AND cardinality(w.after) > 1 THEN {BLIND} END"),
             s_on_w = self.on_key("s", "w"),
             key = join(self.key().map(|(n, c)| format!("w.c{n}::{}", cast(c)))),
         );
         frame.around(self, &parts, "(SELECT count(*) FROM s) + (SELECT count(*) FROM n)")
-    }
-
-    /// The same for one row that has a shadow, without locks. Whoever else writes to the row meanwhile leaves another version of its
-    /// shadow, which is then not found in its place any more.
-    fn live_undisturbed(&self, place: Place) -> String {
-        let frame = Frame::new(place, 4 + self.table.columns.len());
-        let rows = self.rows(2, self.columns(), &[("given", "bytea"), ("cleared", "text")]);
-        let mut known = String::new();
-        let mut found = String::new();
-        let mut marks = String::new();
-        for (n, name) in self.tags() {
-            let _ = write!(found, ", coalesce(s.{name}, s._base) AS t{n}");
-            let _ = write!(known, ", s.t{n}");
-            let _ = write!(marks, ", {name} = CASE WHEN {} THEN {TAG} ELSE s.{name} END", self.wins("w", n));
-        }
-        let same: Vec<String> =
-            self.key().map(|(n, c)| format!("t.{} = m.c{n}::{}", quote(&c.name), cast(c))).collect();
-        let parts = format!(
-            "u AS MATERIALIZED (SELECT WHERE {gate}), \
-             w AS (UPDATE {only} AS t SET {set} \
-             FROM (SELECT v.*, s.place, {after} AS after{known} FROM (SELECT u.* FROM {rows}) AS v \
-             CROSS JOIN LATERAL (SELECT true AS tracked, s.ctid AS place, s._tags AS tags{found} FROM {shadow} AS s WHERE {s_on_v}) AS s \
-             WHERE EXISTS (SELECT FROM u)) AS m WHERE {on_m} RETURNING m.*, ({same}) AS same), \
-             s AS (UPDATE {shadow} AS s SET _tags = w.after, _tag = {TAG}, _image = {note}{marks} \
-             FROM w WHERE w.same AND {s_on_w} AND s.ctid = w.place RETURNING 1)",
-            gate = frame.gate,
-            only = self.only,
-            shadow = self.shadow,
-            set = self.set(),
-            after = tags_after(),
-            s_on_v = self.on_key("s", "v"),
-            on_m = self.on_key("t", "m"),
-            same = same.join(" AND "),
-            note = note(),
-            s_on_w = self.on_key("s", "w"),
-        );
-        frame.around(self, &parts, "(SELECT count(*) FROM s)")
     }
 
     fn set(&self) -> String {
@@ -269,14 +216,7 @@ impl Names<'_> {
 
     /// Rows that live and go, with their shadows: `(tag, keys…, cleared)`. They are deleted by whoever had seen all that keeps them
     /// alive.
-    pub(super) fn gone(&self, place: Place, locks: Locks) -> String {
-        match locks {
-            Locks::Taken => self.gone_locked(place),
-            Locks::Spared => self.gone_undisturbed(place),
-        }
-    }
-
-    fn gone_locked(&self, place: Place) -> String {
+    pub(super) fn gone(&self, place: Place) -> String {
         let frame = Frame::new(place, 3 + self.table.primary_key.len());
         let parts = format!(
             "u AS MATERIALIZED (SELECT u.* FROM {rows} WHERE {gate}), \
@@ -307,30 +247,6 @@ impl Names<'_> {
         frame.around(self, &parts, "(SELECT count(*) FROM s) + (SELECT count(*) FROM n)")
     }
 
-    /// The same for one row that has a shadow, without locks: see [`Names::live_undisturbed`].
-    fn gone_undisturbed(&self, place: Place) -> String {
-        let frame = Frame::new(place, 3 + self.table.primary_key.len());
-        let parts = format!(
-            "u AS MATERIALIZED (SELECT WHERE {gate}), \
-             w AS (DELETE FROM {only} AS t \
-             USING (SELECT v.*, s.place FROM (SELECT u.* FROM {rows}) AS v \
-             CROSS JOIN LATERAL (SELECT true AS tracked, s.ctid AS place, s._tags AS tags FROM {shadow} AS s WHERE {s_on_v}) AS s \
-             WHERE EXISTS (SELECT FROM u) AND NOT EXISTS ({unseen})) AS m WHERE {on_m} RETURNING m.*, {image} AS image), \
-             s AS (UPDATE {shadow} AS s SET _tags = '{{}}', _tag = {TAG}, _image = w.image \
-             FROM w WHERE {s_on_w} AND s.ctid = w.place RETURNING 1)",
-            gate = frame.gate,
-            only = self.only,
-            rows = self.rows(2, self.key(), &[("cleared", "text")]),
-            shadow = self.shadow,
-            s_on_v = self.on_key("s", "v"),
-            unseen = tags_unseen(),
-            on_m = self.on_key("t", "m"),
-            image = self.image(|_, _, kept| kept),
-            s_on_w = self.on_key("s", "w"),
-        );
-        frame.around(self, &parts, "(SELECT count(*) FROM s)")
-    }
-
     /// How several rows are sorted to be locked.
     fn in_order(&self) -> String {
         match self.arity {
@@ -340,11 +256,6 @@ impl Names<'_> {
             }
         }
     }
-}
-
-/// What the shadow of a row `w` that was changed is to tell the stream: whether it was a blind write.
-fn note() -> String {
-    format!("CASE WHEN w.cleared <> '{{}}' AND cardinality(w.after) > 1 THEN {BLIND} END")
 }
 
 /// That a tag, or none, is not greater than the transaction's own.
