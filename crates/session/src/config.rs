@@ -72,7 +72,7 @@ impl Default for SessionConfig {
             catch_up_timeout: 1_000,
             start_timeout: 2_500,
             unanswered_start: 3_500,
-            start_patience: 2_000,
+            start_patience: 3_000,
             heartbeat_interval: 300_000,
             heartbeat_distance: 64 << 20,
             gone_batch: 500,

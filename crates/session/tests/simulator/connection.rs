@@ -65,16 +65,8 @@ enum Dependence {
     Asked,
 }
 
-impl Dependence {
-    /// For how long it keeps the server from closing, in milliseconds: until the client must have asked, or has stopped waiting.
-    fn lasts(self) -> Millis {
-        match self {
-            Dependence::Welcomed => 2_000,
-            Dependence::Asked => 3_000,
-        }
-    }
-}
-
+/// For how long either keeps the server from closing, in milliseconds: until the client must have asked, or has stopped waiting.
+const DEPENDENT: Millis = 3_000;
 impl Connection {
     pub fn new(session: Session, client: &str) -> Connection {
         Connection {
@@ -130,7 +122,7 @@ impl Connection {
                     if let Some((dependence, since)) = self.dependent.filter(|_| !is_given_up) {
                         let waited = now.mono_ms - since;
                         assert!(
-                            waited >= dependence.lasts(),
+                            waited >= DEPENDENT,
                             "closed on a client that has {dependence:?} for {waited} ms"
                         );
                     }
