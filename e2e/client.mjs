@@ -83,6 +83,24 @@ electric.satellite._resetClientState = function (...args) {
   return reset.apply(this, args)
 }
 
+// A message that comes while a request is to be answered is handled after that: perhaps when its connection has long ended, and what
+// it refers to is forgotten.
+const { client } = electric.satellite
+const { disconnect, handleIncoming } = client
+let ended = 0
+client.disconnect = function (...args) {
+  ended++
+  return disconnect.apply(this, args)
+}
+client.handleIncoming = async function (...args) {
+  const before = ended
+  try {
+    return await handleIncoming.apply(this, args)
+  } catch (error) {
+    throw ended === before ? error : new Error(`a message of a connection that has ended: ${text(error)}`)
+  }
+}
+
 // Runs statements in one local transaction; the answer is the rows that each of them returns.
 const transact = (statements) =>
   electric.adapter.transaction((transaction, finish) => {

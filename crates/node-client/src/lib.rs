@@ -30,14 +30,16 @@ const PATIENCE: Duration = Duration::from_secs(90);
 /// before a new connection has asked for it, or a request goes out when the connection has ended; and when an app disconnects while the
 /// library is connecting again by itself, nobody waits for that to fail, or for the connection that was being made. Of a subscription
 /// whose request broke with its connection, or was not answered within three seconds, it knows nothing any more when the data comes, or
-/// when it is to forget it (spec 02 §10.4).
-const KNOWN_DEFECTS: [&str; 6] = [
+/// when it is to forget it (spec 02 §10.4). And what has come while a request is to be answered it handles after that, also when the
+/// connection has ended and the tables that were announced on it are forgotten.
+const KNOWN_DEFECTS: [&str; 7] = [
     "Data received for an unknown subscription",
     "Cannot read properties of undefined (reading 'overshadowsFullKeys')",
     "sending a transaction while outbound replication has not started",
     "Connection cancelled by 'disconnect'",
     "Error: socket error",
     "trying to send message, but client is closed",
+    "a message of a connection that has ended: ",
 ];
 
 /// Whether an error that a client threw comes of a defect of the library, which a connection that ends at the wrong moment shows.
