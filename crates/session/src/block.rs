@@ -187,7 +187,11 @@ impl Block {
         cx.send(wire::subscribed(&unanswered.request, id));
         cx.flush();
         self.not_before = cx.now.mono_ms.saturating_add(cx.config.subscription_delay);
-        self.probe = Some((cx.probe(), self.not_before.saturating_add(cx.config.subscription_patience)));
+        let patience = match cx.ledger.answers_probes() {
+            true => cx.config.proven_patience,
+            false => cx.config.subscription_patience,
+        };
+        self.probe = Some((cx.probe(), self.not_before.saturating_add(patience)));
     }
 
     /// The snapshot is there.
@@ -220,7 +224,7 @@ impl Block {
     }
 }
 
-/// The block on the wire now. It is begun and ended exactly once, and nothing but replies to requests comes between.
+/// The block on the wire now, or about to be. It is begun and ended exactly once, and nothing but replies to requests comes between.
 #[derive(Debug)]
 pub(crate) struct OpenBlock {
     snapshot: Option<SnapshotId>,
@@ -232,8 +236,21 @@ pub(crate) struct OpenBlock {
     requests: Vec<usize>,
     /// Messages of our own that follow the snapshot's.
     more: Vec<Bytes>,
+    /// The first messages of a subscription's data, while nothing of it has been sent.
+    held: Option<Held>,
     kind: Kind,
 }
+
+/// Messages that are sent together, so that a connection that ends meanwhile has brought all of them or none: of a subscription's data that
+/// has been begun and not ended on a connection the client library takes what comes on the next one for more, and throws all its data away.
+#[derive(Debug, Default)]
+struct Held {
+    messages: Vec<Bytes>,
+    bytes: usize,
+}
+
+/// The most bytes that are held: small shapes come as one, and of large ones a client does not cost much while its rows are read.
+const MOST_HELD: usize = 64 << 10;
 
 /// What the block on the wire is.
 #[derive(Debug)]
@@ -254,9 +271,11 @@ impl OpenBlock {
         own: Option<u64>,
         cx: &mut Context<'_>,
     ) -> OpenBlock {
+        let mut held = None;
         let (kind, waiting) = match subject {
             Subject::Data { id, requests } => {
-                cx.send(wire::subscription_data_begin(id, at));
+                let begin = wire::subscription_data_begin(id, at);
+                held = Some(Held { bytes: begin.len(), messages: vec![begin] });
                 (Kind::Data, requests.iter().cloned().collect())
             }
             Subject::Gone { names, .. } => (Kind::Gone(Farewell::new(names, at, own, cx)), VecDeque::new()),
@@ -265,12 +284,33 @@ impl OpenBlock {
                 (Kind::Again(*reference), VecDeque::new())
             }
         };
-        OpenBlock { snapshot, waiting, begun: 0, requests, more, kind }
+        OpenBlock { snapshot, waiting, begun: 0, requests, more, held, kind }
     }
 
     /// The snapshot whose frames it takes.
     pub(crate) fn snapshot(&self) -> Option<SnapshotId> {
         self.snapshot
+    }
+
+    /// Whether the client has the beginning of a subscription's data, and should have the rest on the same connection.
+    pub(crate) fn is_begun_on_wire(&self) -> bool {
+        matches!(self.kind, Kind::Data) && self.held.is_none()
+    }
+
+    /// Sends a message, or holds it.
+    fn say(&mut self, message: Bytes, cx: &mut Context<'_>) {
+        let Some(held) = &mut self.held else { return cx.send(message) };
+        held.bytes = held.bytes.saturating_add(message.len());
+        held.messages.push(message);
+        if held.bytes > MOST_HELD {
+            self.release(cx);
+        }
+    }
+
+    /// Sends what is held.
+    fn release(&mut self, cx: &mut Context<'_>) {
+        let held = self.held.take().unwrap_or_default();
+        cx.out.extend(held.messages.into_iter().map(Output::Send));
     }
 
     /// A frame of the snapshot.
@@ -286,7 +326,7 @@ impl OpenBlock {
             Kind::Gone(farewell) => return farewell.frame(frame, cx),
             Kind::Again(_) => {}
         }
-        cx.send(frame);
+        self.say(frame, cx);
     }
 
     /// All frames were handed in. The name of the transaction of our own, if there was one.
@@ -306,19 +346,20 @@ impl OpenBlock {
             self.next_pair(cx);
         }
         if self.begun > 0 {
-            cx.send(wire::shape_data_end());
+            self.say(wire::shape_data_end(), cx);
         }
-        cx.send(wire::subscription_data_end());
+        self.say(wire::subscription_data_end(), cx);
+        self.release(cx);
         None
     }
 
     fn next_pair(&mut self, cx: &mut Context<'_>) {
         if let Some(request) = self.waiting.pop_front() {
             if self.begun > 0 {
-                cx.send(wire::shape_data_end());
+                self.say(wire::shape_data_end(), cx);
             }
             self.begun += 1;
-            cx.send(wire::shape_data_begin(&request));
+            self.say(wire::shape_data_begin(&request), cx);
         }
     }
 }

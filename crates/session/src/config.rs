@@ -17,6 +17,9 @@ pub struct SessionConfig {
     pub subscription_delay: Millis,
     /// Longest wait, on top of that, for the client to have taken in the reply: a busy one may take both at once, and then fails.
     pub subscription_patience: Millis,
+    /// The same for a client that has answered such a question before on its connection: it will, unless it is dead. One that takes in
+    /// the data of another subscription may be busy for long.
+    pub proven_patience: Millis,
     /// Longest wait for a snapshot before `subscribe` is answered with an error (spec 06 §2.3).
     pub snapshot_timeout: Millis,
     /// Longest wait for the stream to come as far as the database before `subscribe` is refused for an unknown table. Together
@@ -68,6 +71,7 @@ impl Default for SessionConfig {
             ping_interval: 20_000,
             subscription_delay: 30,
             subscription_patience: 2_000,
+            proven_patience: 20_000,
             snapshot_timeout: 1_000,
             catch_up_timeout: 1_000,
             start_timeout: 2_500,

@@ -84,6 +84,8 @@ pub(crate) struct Ledger {
     probes: u64,
     unstored: SmallVec<[u64; 4]>,
     wal_end: Question,
+    /// Whether the peer has ever answered a probe.
+    answers_probes: bool,
 }
 
 /// Whether Postgres is being asked for the end of its log. Answers have no names, so there is one question at a time.
@@ -105,6 +107,16 @@ impl Ledger {
     /// Whether the store with this number is durable.
     pub(crate) fn is_durable(&self, number: u64) -> bool {
         !self.unstored.contains(&number)
+    }
+
+    /// The peer has answered a probe.
+    pub(crate) fn probed(&mut self) {
+        self.answers_probes = true;
+    }
+
+    /// Whether it ever has.
+    pub(crate) fn answers_probes(&self) -> bool {
+        self.answers_probes
     }
 
     /// How many stores are under way.

@@ -176,11 +176,13 @@ impl Live {
     }
 
     /// Ends the connection if the service stops and the client can bear it: a client whose connection ends between its authentication
-    /// and the answer to its `startReplication` takes itself for connected and never connects again (spec 02 §10.4). It is to find
-    /// itself as far on as it can be when it comes back.
+    /// and the answer to its `startReplication` takes itself for connected and never connects again (spec 02 §10.4), and one whose
+    /// connection ends amid the data of a subscription throws all its data away. It is to find itself as far on as it can be when it
+    /// comes back.
     fn leave(&mut self, cx: &mut Context<'_>) -> Flow {
         let is_expected = self.expected_until.is_some_and(|until| cx.now.mono_ms < until);
-        if !self.stopping || is_expected || self.start.is_some() {
+        let is_amid_data = self.outbound.as_ref().is_some_and(|outbound| outbound.is_amid_data());
+        if !self.stopping || is_expected || self.start.is_some() || is_amid_data {
             return Ok(());
         }
         if let Some(outbound) = &mut self.outbound {

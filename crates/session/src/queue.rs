@@ -79,6 +79,11 @@ impl Outbound {
         self.on_wire.is_some()
     }
 
+    /// Whether the client would throw its data away if its connection ended now.
+    pub(crate) fn is_amid_data(&self) -> bool {
+        self.on_wire.as_ref().is_some_and(|block| block.is_begun_on_wire())
+    }
+
     /// Blocks that wait, each counted with the ids it names.
     pub(crate) fn waiting_blocks(&self) -> usize {
         self.blocks.iter().map(Block::weight).sum()

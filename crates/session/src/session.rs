@@ -248,6 +248,7 @@ impl Session {
             Input::Oversized => return Err(handshake::oversized(self.is_authenticated())),
             Input::Alive => return Ok(()),
             Input::Stored(number) => cx.ledger.stored(number),
+            Input::Probed(_) => cx.ledger.probed(),
             _ => {}
         }
         match (&mut self.stage, input) {

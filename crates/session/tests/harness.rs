@@ -129,6 +129,8 @@ pub struct Harness {
     pub durable: bool,
     /// Probes are answered at once; otherwise not at all.
     pub answers_probes: bool,
+    /// Messages sent to the client.
+    pub sent: usize,
     requests: u32,
 }
 
@@ -151,6 +153,7 @@ impl Harness {
             stored: Vec::new(),
             durable: true,
             answers_probes: true,
+            sent: 0,
             requests: 0,
         }
     }
@@ -193,8 +196,12 @@ impl Harness {
         for output in outputs {
             assert!(self.closed.is_none(), "nothing follows a close: {output:?}");
             match output {
-                Output::Send(message) => events.extend(self.client.try_take(&message)),
+                Output::Send(message) => {
+                    self.sent += 1;
+                    events.extend(self.client.try_take(&message));
+                }
                 Output::SendAll(messages) => {
+                    self.sent += messages.len();
                     events.extend(messages.iter().filter_map(|message| self.client.try_take(message)));
                 }
                 Output::Close { code, reason } => self.closed = Some((code, reason)),

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use change::{Lsn, Snapshot, Tag, Tags, Xid};
 use protocol::{GoneEncoder, InsertEncoder, Request, wire::*};
-use session::{ClientUpdate, Delivery, Input, Output, ReadKind, SnapshotFailure, SnapshotId};
+use session::{ClientUpdate, CloseCode, Delivery, Input, Output, ReadKind, SnapshotFailure, SnapshotId};
 
 use crate::{
     client::{Event, decode},
@@ -434,6 +434,74 @@ fn rows_read_under_an_older_definition_are_read_again() {
     let frame = rows(schema.table(ITEMS).unwrap(), &[&["1", "a", "b"]]);
     harness.input(Input::SnapshotFrame { id: again, read: 0, frame });
     assert!(matches!(&harness.done(again)[..], [Event::Data { rows: 1, .. }]));
+}
+
+/// Busy with the data of one subscription, it would take in the reply and the data of the next one at once.
+#[test]
+fn a_client_that_has_answered_before_is_waited_for_longer() {
+    let mut harness = Harness::streaming().with_subscription(&uuid(1), &["notes"]);
+    harness.answers_probes = false;
+    harness.subscribe(&uuid(2), &["items"]);
+    let id = harness.snapshot();
+    harness.open(id, 700, 1_000);
+    harness.wait(10_000);
+    harness.input(Input::Alive);
+    assert_eq!(harness.session.wants_snapshot_frames(), None);
+    harness.wait(10_029);
+    assert_eq!(harness.session.wants_snapshot_frames(), None);
+    harness.wait(1);
+    assert_eq!(harness.session.wants_snapshot_frames(), Some(id));
+}
+
+/// A client whose connection ends amid the data of a subscription throws everything away.
+#[test]
+fn a_small_block_is_sent_as_one() {
+    let mut harness = Harness::streaming();
+    harness.subscribe(&uuid(1), &["items"]);
+    let id = harness.snapshot();
+    harness.open(id, 700, 1_000);
+    harness.wait(30);
+    let sent = harness.sent;
+    let schema = tables::schema();
+    frame(&mut harness, id, 0, rows(schema.table(ITEMS).unwrap(), &[&["1", "a"]]));
+    assert_eq!((harness.sent, harness.session.wants_snapshot_frames()), (sent, Some(id)));
+    assert!(matches!(&harness.done(id)[..], [Event::Data { rows: 1, .. }]));
+    assert_eq!(harness.sent, sent + 5, "two pairs around the rows");
+}
+
+#[test]
+fn a_block_that_is_not_sent_yet_is_nothing_that_a_stop_or_a_failed_read_tears() {
+    for input in [None, Some(SnapshotFailure::Unavailable)] {
+        let mut harness = Harness::streaming();
+        harness.subscribe(&uuid(1), &["items"]);
+        let id = harness.snapshot();
+        harness.open(id, 700, 1_000);
+        harness.wait(30);
+        let sent = harness.sent;
+        let input = input.map_or(Input::Shutdown, |why| Input::SnapshotFailed { id, why });
+        assert!(harness.input(input).is_empty() && harness.closed.is_some());
+        assert_eq!(harness.sent, sent);
+    }
+}
+
+#[test]
+fn a_large_block_is_sent_as_it_comes_and_finished_before_the_service_stops() {
+    let mut harness = Harness::streaming();
+    harness.subscribe(&uuid(1), &["items"]);
+    let id = harness.snapshot();
+    harness.open(id, 700, 1_000);
+    harness.wait(30);
+    let sent = harness.sent;
+    let schema = tables::schema();
+    let large = "x".repeat(40 << 10);
+    for number in ["1", "2"] {
+        assert_eq!(harness.sent, sent);
+        frame(&mut harness, id, 0, rows(schema.table(ITEMS).unwrap(), &[&[number, &large]]));
+    }
+    assert_eq!(harness.sent, sent + 4);
+    assert!(harness.input(Input::Shutdown).is_empty() && harness.closed.is_none());
+    assert!(matches!(&harness.done(id)[..], [Event::Data { rows: 2, .. }]));
+    assert_eq!(harness.closed, Some((CloseCode::GoingAway, "")));
 }
 
 #[test]
